@@ -1,0 +1,1 @@
+//! The use cases of Miaosha, a verb per file, over ports.

@@ -1,0 +1,1 @@
+//! Contract suites for every port, the seeded simulation, services for tests.
