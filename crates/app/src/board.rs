@@ -1,0 +1,237 @@
+//! The board: what a node knows of every sale, in memory, so that a buy request is judged without any I/O.
+//!
+//! It is fed by [`crate::follow`] and never decides who gets a unit. Everything on it is a fact of a committed row, or
+//! a note about a request that this node accepted a moment ago.
+
+mod people;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use miaosha_domain::claim::Claim;
+use miaosha_domain::ids::{SaleId, UserId};
+use miaosha_domain::sale::{Book, Sale, SaleState};
+use miaosha_domain::time::Timestamp;
+use parking_lot::{Mutex, RwLock};
+
+use crate::model::{Outcomes, SaleRow};
+
+use people::People;
+pub(crate) use people::{Asking, Confirm, Fate};
+pub use people::{PersonalState, QUEUED_REMEMBERED};
+
+/// After this long without news, a sale does not count as sold out: better ask the database once too often.
+pub const SOLD_OUT_TRUSTED: Duration = Duration::from_secs(5);
+
+/// Every sale that this node knows.
+#[derive(Debug, Default)]
+pub struct Board {
+    sales: RwLock<HashMap<SaleId, Arc<BoardSale>>>,
+}
+
+/// What changed on the board, for those who tell people.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// The sale concerned.
+    pub sale: Arc<BoardSale>,
+    /// Its state, if it changed.
+    pub state: Option<SaleState>,
+    /// How standby moves, if it moved and a second has passed.
+    pub standby: Option<StandbyTick>,
+    /// Claims that are newer than what was known.
+    pub claims: Vec<Claim>,
+    /// People rejected without a row.
+    pub rejected: Vec<UserId>,
+}
+
+/// How standby moves: shared by all who watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandbyTick {
+    /// The `seq` promoted last.
+    pub serving_seq: u64,
+    /// How many stand by.
+    pub standing: u32,
+    /// Whether every unit is paid, so that only a refund can bring one back.
+    pub all_paid: bool,
+}
+
+impl Board {
+    /// An empty board.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The sale, if this node knows it.
+    pub fn lookup(&self, id: SaleId) -> Option<Arc<BoardSale>> {
+        self.sales.read().get(&id).cloned()
+    }
+
+    /// Every sale known, newest first.
+    pub fn list(&self) -> Vec<Arc<BoardSale>> {
+        let mut sales: Vec<_> = self.sales.read().values().cloned().collect();
+        sales.sort_unstable_by_key(|sale| std::cmp::Reverse(sale.sale.id));
+        sales
+    }
+
+    /// Takes in a row as it was read from the database.
+    pub fn put(&self, row: SaleRow, now: Timestamp) -> Arc<BoardSale> {
+        if let Some(known) = self.lookup(row.sale.id) {
+            known.hear(row.book, now);
+            return known;
+        }
+        let mut sales = self.sales.write();
+        let sale = sales.entry(row.sale.id).or_insert_with(|| Arc::new(BoardSale::new(row, now)));
+        sale.clone()
+    }
+
+    /// Takes in news, and returns what of it is new. `None` if the sale is not known: read its row first.
+    pub fn apply(&self, outcomes: &Outcomes, now: Timestamp) -> Option<News> {
+        Some(self.lookup(outcomes.sale)?.apply(outcomes, now))
+    }
+
+    /// What the passing of time changed: sales that open or end, and standby ticks that are due.
+    pub fn tick(&self, now: Timestamp) -> Vec<News> {
+        self.list().into_iter().filter_map(|sale| sale.tick(now)).collect()
+    }
+
+    /// The next moment at which a sale changes its state by itself.
+    pub fn next_turn(&self, now: Timestamp) -> Option<Timestamp> {
+        let sales = self.sales.read();
+        let turns = sales.values().flat_map(|sale| [sale.sale.terms.starts_at, sale.sale.terms.ends_at]);
+        turns.filter(|turn| *turn > now).min()
+    }
+}
+
+/// One sale on the board.
+#[derive(Debug)]
+pub struct BoardSale {
+    /// What was planned. It never changes.
+    pub sale: Sale,
+    heard: RwLock<Heard>,
+    told: Mutex<Told>,
+    pub(crate) people: People,
+}
+
+/// The newest book heard of, and when it was heard of last.
+#[derive(Debug)]
+struct Heard {
+    book: Book,
+    at: Timestamp,
+}
+
+/// What those who watch were told last.
+#[derive(Debug)]
+struct Told {
+    state: SaleState,
+    standby: StandbyTick,
+    standby_at: Timestamp,
+}
+
+const STANDBY_TICK_EVERY: Duration = Duration::from_secs(1);
+
+impl BoardSale {
+    fn new(row: SaleRow, now: Timestamp) -> Self {
+        let state = row.book.state(&row.sale.terms, now);
+        let told = Told { state, standby: standby_tick(&row.book), standby_at: now };
+        let people = People::new(row.sale.max_people);
+        Self {
+            sale: row.sale,
+            heard: RwLock::new(Heard { book: row.book, at: now }),
+            told: Mutex::new(told),
+            people,
+        }
+    }
+
+    /// The newest book heard of.
+    pub fn book(&self) -> Book {
+        self.heard.read().book
+    }
+
+    /// What a visitor is shown.
+    pub fn state(&self, now: Timestamp) -> SaleState {
+        self.book().state(&self.sale.terms, now)
+    }
+
+    /// How standby moves.
+    pub fn standby(&self) -> StandbyTick {
+        standby_tick(&self.book())
+    }
+
+    /// Whether a newcomer may be refused from memory: the sale was sold out a moment ago, and every claim ever made in
+    /// it is known here, so that nobody who has one is told otherwise.
+    pub fn refuses_newcomers(&self, now: Timestamp) -> bool {
+        let heard = self.heard.read();
+        let is_recent = now.saturating_since(heard.at) <= SOLD_OUT_TRUSTED;
+        is_recent && heard.book.sold_out() && self.people.claims_known() + 1 >= heard.book.next_seq
+    }
+
+    /// How many claims this node lacks.
+    pub fn claims_lacking(&self) -> u64 {
+        (self.book().next_seq - 1).saturating_sub(self.people.claims_known())
+    }
+
+    /// What this node knows of a person.
+    pub fn personal_state(&self, user: UserId, now: Timestamp) -> PersonalState {
+        self.people.state(user, now)
+    }
+
+    /// Takes in claims as they were read from the database, and returns those that are news.
+    pub fn learn(&self, claims: &[Claim]) -> Vec<Claim> {
+        claims.iter().filter(|claim| self.people.learn(**claim)).copied().collect()
+    }
+
+    fn apply(self: Arc<Self>, outcomes: &Outcomes, now: Timestamp) -> News {
+        let claims = self.learn(&outcomes.claims);
+        let rejected: Vec<_> =
+            outcomes.rejected.iter().filter(|user| self.people.reject(**user)).copied().collect();
+        self.hear(outcomes.book, now);
+        let (state, standby) = self.take_untold(now);
+        News { sale: self, state, standby, claims, rejected }
+    }
+
+    fn tick(self: Arc<Self>, now: Timestamp) -> Option<News> {
+        let (state, standby) = self.take_untold(now);
+        let has_news = state.is_some() || standby.is_some();
+        has_news.then(|| News { sale: self, state, standby, claims: Vec::new(), rejected: Vec::new() })
+    }
+
+    fn hear(&self, book: Book, now: Timestamp) {
+        let was_sold_out = {
+            let mut heard = self.heard.write();
+            if book.version < heard.book.version {
+                return;
+            }
+            let was_sold_out = heard.book.sold_out();
+            *heard = Heard { book, at: now };
+            was_sold_out
+        };
+        if was_sold_out && !book.sold_out() {
+            self.people.forget_queued();
+        }
+    }
+
+    /// What those who watch have not been told yet; from now on they have.
+    fn take_untold(&self, now: Timestamp) -> (Option<SaleState>, Option<StandbyTick>) {
+        let book = self.book();
+        let mut told = self.told.lock();
+        let state = book.state(&self.sale.terms, now);
+        let state_news = (state != told.state).then_some(state);
+        told.state = state;
+        let standby = standby_tick(&book);
+        let standby_is_due = now.saturating_since(told.standby_at) >= STANDBY_TICK_EVERY;
+        let standby_news = (standby_is_due && standby != told.standby).then_some(standby);
+        if standby_news.is_some() {
+            told.standby = standby;
+            told.standby_at = now;
+        }
+        (state_news, standby_news)
+    }
+}
+
+fn standby_tick(book: &Book) -> StandbyTick {
+    StandbyTick { serving_seq: book.serving_seq, standing: book.standing, all_paid: book.all_paid }
+}
+
+#[cfg(test)]
+mod tests;

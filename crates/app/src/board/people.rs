@@ -1,0 +1,198 @@
+//! What a node knows of each person in one sale.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use miaosha_domain::claim::Claim;
+use miaosha_domain::ids::UserId;
+use miaosha_domain::time::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::watch;
+
+/// How long an accepted request is remembered, so that its repetitions are answered without being queued again.
+pub const QUEUED_REMEMBERED: Duration = Duration::from_secs(5);
+
+/// Rejections remembered for look-ups, at the most; further ones read as `none`.
+const REJECTIONS_MAX: u64 = 4_000_000;
+const SHARDS: usize = 64;
+
+/// What a node knows of one person in one sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonalState {
+    /// Nothing.
+    Unknown,
+    /// A request of this person is on its way to a decision.
+    Queued,
+    /// Rejected without a row.
+    Rejected,
+    /// Has this claim, or had it a moment ago.
+    Claimed(Claim),
+}
+
+/// What became of a batch that was handed to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Not known yet.
+    Open,
+    /// It survives any crash.
+    Confirmed,
+    /// It may be lost; asking again is safe.
+    Failed,
+}
+
+/// Waits for the fate of a batch.
+pub(crate) type Confirm = watch::Receiver<Fate>;
+
+/// What a request finds.
+pub(crate) enum Asking {
+    /// The person has a claim.
+    Claimed(Claim),
+    /// An earlier request of this person was confirmed a moment ago.
+    Queued,
+    /// An earlier request of this person is in a batch.
+    Waiting(Confirm),
+    /// The person was noted as asking in the batch whose `Confirm` was given.
+    Joined,
+    /// The people cap is reached.
+    Full,
+}
+
+#[derive(Debug)]
+enum Person {
+    Asking(Confirm),
+    Queued { since: Timestamp },
+    Rejected,
+    Claimed(Box<Claim>),
+}
+
+/// Everybody who asked, by person.
+#[derive(Debug)]
+pub(crate) struct People {
+    shards: Box<[Mutex<HashMap<UserId, Person>>]>,
+    claims: AtomicU64,
+    rejections: AtomicU64,
+    cap: Option<PeopleCap>,
+}
+
+/// Who was let in, under a limit.
+#[derive(Debug)]
+struct PeopleCap {
+    people_max: u64,
+    admitted: Mutex<HashSet<UserId>>,
+}
+
+impl PeopleCap {
+    fn admits(&self, user: UserId) -> bool {
+        let mut admitted = self.admitted.lock();
+        admitted.contains(&user) || ((admitted.len() as u64) < self.people_max && admitted.insert(user))
+    }
+}
+
+impl People {
+    pub(crate) fn new(people_max: Option<u64>) -> Self {
+        let cap = people_max.map(|people_max| PeopleCap { people_max, admitted: Mutex::default() });
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, claims: AtomicU64::new(0), rejections: AtomicU64::new(0), cap }
+    }
+
+    /// Claims known.
+    pub(crate) fn claims_known(&self) -> u64 {
+        self.claims.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn state(&self, user: UserId, now: Timestamp) -> PersonalState {
+        match self.shard(user).get(&user) {
+            Some(Person::Claimed(claim)) => PersonalState::Claimed(**claim),
+            Some(Person::Asking(_)) => PersonalState::Queued,
+            Some(Person::Queued { since }) if is_remembered(*since, now) => PersonalState::Queued,
+            Some(Person::Rejected) => PersonalState::Rejected,
+            Some(Person::Queued { .. }) | None => PersonalState::Unknown,
+        }
+    }
+
+    /// The claim of this person, if one is known.
+    pub(crate) fn claim(&self, user: UserId) -> Option<Claim> {
+        match self.shard(user).get(&user) {
+            Some(Person::Claimed(claim)) => Some(**claim),
+            _ => None,
+        }
+    }
+
+    /// Notes that `user` asks in the batch of `confirm`, unless an earlier request settles it.
+    pub(crate) fn ask(&self, user: UserId, confirm: impl FnOnce() -> Confirm, now: Timestamp) -> Asking {
+        let mut shard = self.shard(user);
+        match shard.get(&user) {
+            Some(Person::Claimed(claim)) => return Asking::Claimed(**claim),
+            Some(Person::Asking(earlier)) => return Asking::Waiting(earlier.clone()),
+            Some(Person::Queued { since }) if is_remembered(*since, now) => return Asking::Queued,
+            Some(Person::Queued { .. } | Person::Rejected) | None => {}
+        }
+        if self.cap.as_ref().is_some_and(|cap| !cap.admits(user)) {
+            return Asking::Full;
+        }
+        shard.insert(user, Person::Asking(confirm()));
+        Asking::Joined
+    }
+
+    /// Notes the fate of a batch for those of its people of whom nothing newer is known.
+    pub(crate) fn conclude(&self, users: impl Iterator<Item = UserId>, fate: Fate, now: Timestamp) {
+        for user in users {
+            let mut shard = self.shard(user);
+            if let Some(Person::Asking(_)) = shard.get(&user) {
+                match fate {
+                    Fate::Confirmed => shard.insert(user, Person::Queued { since: now }),
+                    Fate::Failed | Fate::Open => shard.remove(&user),
+                };
+            }
+        }
+    }
+
+    /// Takes in a claim; whether it is news.
+    pub(crate) fn learn(&self, claim: Claim) -> bool {
+        let mut shard = self.shard(claim.user);
+        match shard.get_mut(&claim.user) {
+            Some(Person::Claimed(known)) if known.rev >= claim.rev => false,
+            Some(Person::Claimed(known)) => {
+                **known = claim;
+                true
+            }
+            _ => {
+                shard.insert(claim.user, Person::Claimed(Box::new(claim)));
+                self.claims.fetch_add(1, Ordering::Release);
+                true
+            }
+        }
+    }
+
+    /// Takes in a rejection without a row; whether it is news. A claim outweighs it.
+    pub(crate) fn reject(&self, user: UserId) -> bool {
+        let mut shard = self.shard(user);
+        if let Some(Person::Claimed(_) | Person::Rejected) = shard.get(&user) {
+            return false;
+        }
+        if self.rejections.fetch_add(1, Ordering::Relaxed) < REJECTIONS_MAX {
+            shard.insert(user, Person::Rejected);
+        } else {
+            shard.remove(&user);
+        }
+        true
+    }
+
+    /// Forgets who was queued: units have come back, so they may ask anew.
+    pub(crate) fn forget_queued(&self) {
+        for shard in &self.shards {
+            shard.lock().retain(|_, person| !matches!(person, Person::Queued { .. }));
+        }
+    }
+
+    fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, Person>> {
+        // Fibonacci hashing: ids are time-ordered, so their low bits alone would cluster.
+        let mixed = user.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58;
+        self.shards[usize::try_from(mixed).unwrap_or(0) % SHARDS].lock()
+    }
+}
+
+fn is_remembered(since: Timestamp, now: Timestamp) -> bool {
+    now.saturating_since(since) < QUEUED_REMEMBERED
+}

@@ -1,0 +1,117 @@
+//! Writes the end of a payment: one transaction for claim, event, payment and order.
+
+use miaosha_domain::claim::{Claim, ClaimChange};
+use miaosha_domain::ids::PaymentId;
+use miaosha_domain::money::Money;
+use miaosha_domain::payment::{Payment, PaymentStatus, fail, succeed};
+use tracing::error;
+
+use super::new_order_id;
+use crate::announce::announce;
+use crate::model::{Order, OrderLine, OrderStatus, OrderTotals, Outcomes, SaleRow};
+use crate::ports::{ClaimTx, ClaimWrite, PortError, PortResult, Ports, Random};
+
+/// The provider set the money aside: the claim becomes paid, with its order. `None` if the claim is no longer paying
+/// under this payment; the money is then due back. Repeating it finds the order.
+pub(crate) async fn conclude_success(ports: &Ports, payment: Payment) -> PortResult<Option<Order>> {
+    let row = ports.sales.lookup(payment.sale).await?;
+    let shipping = ports.payments.shipping_of(payment.id).await?;
+    let (Some(SaleRow { sale, book }), Some(shipping)) = (row, shipping) else {
+        return Err(PortError::terminal("concluding a payment", "its sale or its address is missing"));
+    };
+    let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else {
+        return ports
+            .orders
+            .lookup_by_sale(payment.user, payment.sale)
+            .await
+            .map(|order| order.filter(|order| order.payment == payment.id));
+    };
+    let Some(change) = succeed(tx.claim(), payment.id) else {
+        let void_due = Payment { status: PaymentStatus::VoidDue, ..known };
+        tx.commit(ClaimWrite { payment: Some(void_due), ..ClaimWrite::default() }).await?;
+        return Ok(None);
+    };
+    let line = OrderLine {
+        title: sale.product.title,
+        quantity: change.claim.quantity,
+        unit_price: sale.price,
+        total: payment.amount,
+    };
+    let order = Order {
+        id: new_order_id(ports)?,
+        number: order_number(ports.random.as_ref()),
+        sale: payment.sale,
+        user: payment.user,
+        payment: payment.id,
+        status: OrderStatus::Paid,
+        totals: totals_of(&line),
+        lines: vec![line],
+        shipping,
+        created_at: tx.now(),
+    };
+    let write = ClaimWrite {
+        change: Some(change),
+        payment: Some(Payment { status: PaymentStatus::CaptureDue, ..known }),
+        shipping: None,
+        order: Some(order.clone()),
+    };
+    tx.commit(write).await?;
+    tell(ports, book, change).await;
+    Ok(Some(order))
+}
+
+/// The payment ended without money, as `end` says: a claim still paying under it goes back to its reservation.
+/// Repeating it changes nothing.
+pub(crate) async fn conclude_failure(ports: &Ports, payment: Payment, end: PaymentStatus) -> PortResult<()> {
+    let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else { return Ok(()) };
+    let change = fail(tx.claim(), payment.id);
+    let write =
+        ClaimWrite { change, payment: Some(Payment { status: end, ..known }), ..ClaimWrite::default() };
+    tx.commit(write).await?;
+    if let (Some(change), Some(row)) = (change, ports.sales.lookup(payment.sale).await?) {
+        tell(ports, row.book, change).await;
+    }
+    Ok(())
+}
+
+/// The money was taken.
+pub(crate) async fn note_captured(ports: &Ports, payment: Payment) -> PortResult<()> {
+    let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else { return Ok(()) };
+    if known.status != PaymentStatus::CaptureDue {
+        return Ok(());
+    }
+    let captured = Payment { status: PaymentStatus::Captured, ..known };
+    tx.commit(ClaimWrite { payment: Some(captured), ..ClaimWrite::default() }).await
+}
+
+/// Locks the payment's claim, and gives the payment as it is now; `None` if it is final.
+async fn lock_open(
+    ports: &Ports,
+    id: PaymentId,
+    payment: &Payment,
+) -> PortResult<Option<(Box<dyn ClaimTx>, Payment)>> {
+    let Some(mut tx) = ports.claims.lock(payment.sale, payment.user).await? else {
+        error!(payment = %id, "a payment has no claim");
+        return Err(PortError::terminal("locking a payment's claim", "there is no such claim"));
+    };
+    let known = tx.payment(id).await?.filter(|known| !known.status.is_final());
+    Ok(known.map(|known| (tx, known)))
+}
+
+async fn tell(ports: &Ports, book: miaosha_domain::sale::Book, change: ClaimChange) {
+    let claims: Vec<Claim> = vec![change.claim];
+    announce(ports, Outcomes { sale: change.claim.sale, book, claims, rejected: Vec::new() }).await;
+}
+
+fn totals_of(line: &OrderLine) -> OrderTotals {
+    let nothing = Money::zero(line.total.currency());
+    OrderTotals { net: line.total, tax: nothing, shipping: nothing, discount: nothing, total: line.total }
+}
+
+/// Ten characters of Crockford's base 32, without I, L, O and U: 50 random bits that can be read over a telephone.
+fn order_number(random: &dyn Random) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let mut bytes = [0; 10];
+    random.fill(&mut bytes);
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect()
+}

@@ -1,0 +1,177 @@
+//! Keeps a node's board true, and tells those who tell people.
+//!
+//! News over the bus is the fast path. Each second the events of the last ten seconds are read as well, so that lost
+//! news is made good, and after a longer gap every claim of every sale is read again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{self, Either};
+use miaosha_domain::claim::Claim;
+use miaosha_domain::ids::SaleId;
+use miaosha_domain::time::Timestamp;
+use tracing::warn;
+
+use crate::board::{Board, BoardSale, News};
+use crate::model::Outcomes;
+use crate::ports::{BusEvent, OutcomeSubscription, PortResult, Ports};
+
+/// How often events are read, at least.
+pub const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
+/// How far back events are read. A transaction lasts at most half of it, so none becomes visible too late.
+pub const CATCH_UP_SPAN: Duration = Duration::from_secs(10);
+
+const EVENT_IDS_MAX: u32 = 200_000;
+const EVENTS_PAGE: usize = 1_000;
+const CLAIMS_PAGE: u32 = 1_000;
+const SALES_PAGE: u32 = 200;
+
+/// Hears what is new on the board. Called in order; must not block.
+pub trait Listener: Send + Sync {
+    /// Something changed.
+    fn hear(&self, news: &News);
+}
+
+/// Keeps one board true.
+pub struct Follower {
+    ports: Ports,
+    board: Arc<Board>,
+    listener: Arc<dyn Listener>,
+    subscription: Box<dyn OutcomeSubscription>,
+    seen: HashSet<u64>,
+    caught_up_at: Option<Timestamp>,
+}
+
+impl Follower {
+    /// Subscribes. Nothing is read yet; [`Follower::catch_up`] does.
+    pub fn new(ports: Ports, board: Arc<Board>, listener: Arc<dyn Listener>) -> Self {
+        let subscription = ports.bus.subscribe();
+        Self { ports, board, listener, subscription, seen: HashSet::new(), caught_up_at: None }
+    }
+
+    /// Follows until the bus is closed. Drop it to stop.
+    pub async fn run(mut self) {
+        let clock = self.ports.clock.clone();
+        let mut catch_up_at = clock.now();
+        loop {
+            let now = clock.now();
+            if now >= catch_up_at {
+                if let Err(error) = self.catch_up().await {
+                    warn!(%error, "cannot read what changed; trying again in a second");
+                }
+                catch_up_at = clock.now() + CATCH_UP_EVERY;
+            }
+            self.tick();
+            let now = clock.now();
+            let turn = self.board.next_turn(now).unwrap_or(catch_up_at).min(catch_up_at);
+            let wake = clock.sleep(turn.saturating_since(now));
+            let event = match future::select(self.subscription.next(), wake).await {
+                Either::Left((event, _)) => event,
+                Either::Right(_) => continue,
+            };
+            match event {
+                BusEvent::News(outcomes) => self.hear(&outcomes).await,
+                BusEvent::Gap => self.caught_up_at = None,
+                BusEvent::Closed => return,
+            }
+            if self.caught_up_at.is_none() {
+                catch_up_at = clock.now();
+            }
+        }
+    }
+
+    /// Reads what changed since the last time; everything, the first time and after a gap.
+    ///
+    /// # Errors
+    /// Nothing is lost: the next call reads it again.
+    pub async fn catch_up(&mut self) -> PortResult<()> {
+        let now = self.ports.clock.now();
+        let has_gap = self.caught_up_at.is_none_or(|at| now.saturating_since(at) > CATCH_UP_SPAN / 2);
+        let ids = self.ports.claims.list_event_ids(CATCH_UP_SPAN, EVENT_IDS_MAX).await?;
+        self.read_sales().await?;
+        if has_gap {
+            for sale in self.board.list() {
+                self.read_claims(&sale, 0).await?;
+            }
+        } else {
+            let unseen: Vec<u64> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
+            for page in unseen.chunks(EVENTS_PAGE) {
+                let claims = self.ports.claims.list_by_events(page).await?;
+                self.tell_claims(&claims);
+            }
+        }
+        for sale in self.board.list() {
+            if sale.claims_lacking() > 0 {
+                self.read_claims(&sale, 0).await?;
+            }
+        }
+        self.seen = ids.into_iter().collect();
+        self.caught_up_at = Some(now);
+        Ok(())
+    }
+
+    /// Tells what the passing of time changed.
+    fn tick(&self) {
+        for news in self.board.tick(self.ports.clock.now()) {
+            self.listener.hear(&news);
+        }
+    }
+
+    async fn hear(&mut self, outcomes: &Outcomes) {
+        if self.board.lookup(outcomes.sale).is_none()
+            && let Err(error) = self.read_sale(outcomes.sale).await
+        {
+            warn!(sale = %outcomes.sale, %error, "cannot read a sale that has news");
+            self.caught_up_at = None;
+            return;
+        }
+        if let Some(news) = self.board.apply(outcomes, self.ports.clock.now()) {
+            self.listener.hear(&news);
+        }
+    }
+
+    async fn read_sale(&self, id: SaleId) -> PortResult<()> {
+        if let Some(row) = self.ports.sales.lookup(id).await? {
+            self.board.put(row, self.ports.clock.now());
+        }
+        Ok(())
+    }
+
+    async fn read_sales(&self) -> PortResult<()> {
+        let mut before = None;
+        loop {
+            let rows = self.ports.sales.list(before, SALES_PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            before = Some(last.sale.id);
+            for row in rows {
+                self.board.put(row, self.ports.clock.now());
+            }
+        }
+    }
+
+    async fn read_claims(&self, sale: &Arc<BoardSale>, after: u64) -> PortResult<()> {
+        let mut after = after;
+        loop {
+            let claims = self.ports.claims.list(sale.sale.id, after, CLAIMS_PAGE).await?;
+            let Some(last) = claims.last() else { return Ok(()) };
+            after = last.seq;
+            self.tell_claims(&claims);
+        }
+    }
+
+    /// Tells claims that were read from rows, of any sales.
+    fn tell_claims(&self, claims: &[Claim]) {
+        for same_sale in claims.chunk_by(|a, b| a.sale == b.sale) {
+            let Some(sale) = self.board.lookup(same_sale[0].sale) else { continue };
+            let news = sale.learn(same_sale);
+            if !news.is_empty() {
+                let (state, standby) = (None, None);
+                self.listener.hear(&News { sale, state, standby, claims: news, rejected: Vec::new() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

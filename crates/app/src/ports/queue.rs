@@ -1,0 +1,53 @@
+//! Accepted requests on their way to a decision, and wake-ups for deadlines.
+
+use async_trait::async_trait;
+use miaosha_domain::ids::SaleId;
+use miaosha_domain::time::Timestamp;
+
+use super::PortResult;
+use crate::model::RequestBatch;
+
+/// The queue of accepted buy requests.
+#[async_trait]
+pub trait RequestQueue: Send + Sync {
+    /// Hands a batch over. `Ok` means that it survives the crash of any process and will be decided, at least once.
+    /// After an error it may still be decided. Batches of one caller and one sale are delivered in the order of their
+    /// calls, but for redeliveries.
+    async fn publish(&self, batch: RequestBatch) -> PortResult<()>;
+
+    /// Waits for the next delivery; `None` once the queue is shut down. A delivery that is dropped before it is
+    /// settled comes again.
+    async fn next(&self) -> Option<Box<dyn Delivery>>;
+}
+
+/// One batch, for as long as it is not settled by one of the methods that consume it.
+#[async_trait]
+pub trait Delivery: Send + Sync {
+    /// What is to be decided.
+    fn batch(&self) -> &RequestBatch;
+
+    /// Whether an earlier delivery of the same batch may have been decided.
+    fn is_redelivered(&self) -> bool;
+
+    /// Done: it does not come again.
+    async fn ack(self: Box<Self>) -> PortResult<()>;
+
+    /// The sale is paused: the batch comes again later, or its publisher is told (by an error) that it was not taken.
+    async fn park(self: Box<Self>) -> PortResult<()>;
+
+    /// Replaces the batch by one batch per person, durable before this one is settled.
+    async fn split(self: Box<Self>) -> PortResult<()>;
+
+    /// Puts the batch aside for a human, with an alarm.
+    async fn discard(self: Box<Self>) -> PortResult<()>;
+}
+
+/// Wake-ups for deadlines. A lost or doubled wake-up is harmless: the sweeper finds what is due.
+#[async_trait]
+pub trait TimerQueue: Send + Sync {
+    /// Asks for a wake-up for `sale`, not before `due`. Best effort.
+    async fn schedule(&self, sale: SaleId, due: Timestamp) -> PortResult<()>;
+
+    /// Waits for the next wake-up; `None` once shut down.
+    async fn next(&self) -> Option<SaleId>;
+}

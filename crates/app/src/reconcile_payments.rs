@@ -1,0 +1,63 @@
+//! Finishes payments that were left open: lost answers, crashes, leases that ended.
+//!
+//! *Unknown* is never final: a payment whose lease is over is voided first, after which the provider must refuse it,
+//! and only then does its claim go back.
+
+use std::time::Duration;
+
+use miaosha_domain::payment::{NextStep, Payment, PaymentStatus, ProviderState, next_step};
+use tracing::warn;
+
+use crate::check_out::{conclude_failure, conclude_success, note_captured};
+use crate::ports::{PortResult, Ports};
+
+/// How old a payment is before the provider is asked about it for the first time.
+pub const ASK_AFTER: Duration = Duration::from_secs(5);
+
+const PAYMENTS_MAX: u32 = 500;
+/// Void and then note, or capture and then note: no payment needs more steps at once.
+const STEPS_MAX: u32 = 4;
+
+/// Takes every open payment as far as it goes. Idempotent. Returns how many were looked at.
+///
+/// # Errors
+/// Only if they cannot be listed; a payment that fails is tried again the next time.
+pub async fn reconcile_payments(ports: &Ports) -> PortResult<usize> {
+    let payments = ports.payments.list_unsettled(ASK_AFTER, PAYMENTS_MAX).await?;
+    for payment in &payments {
+        if let Err(error) = reconcile(ports, *payment).await {
+            warn!(payment = %payment.id, %error, "a payment stays open: trying again later");
+        }
+    }
+    Ok(payments.len())
+}
+
+async fn reconcile(ports: &Ports, payment: Payment) -> PortResult<()> {
+    let mut payment = payment;
+    let mut provider = ports.provider.query(payment.id).await?;
+    for _ in 0..STEPS_MAX {
+        match next_step(&payment, provider, ports.clock.now()) {
+            NextStep::Wait => return Ok(()),
+            NextStep::Succeed => {
+                payment.status = match conclude_success(ports, payment).await? {
+                    Some(_) => PaymentStatus::CaptureDue,
+                    None => PaymentStatus::VoidDue,
+                };
+            }
+            NextStep::Fail => return conclude_failure(ports, payment, PaymentStatus::Declined).await,
+            NextStep::NoteVoided => return conclude_failure(ports, payment, ended_as(provider)).await,
+            NextStep::NoteCaptured => return note_captured(ports, payment).await,
+            NextStep::Void => provider = ports.provider.void(payment.id).await?,
+            NextStep::Capture => provider = ports.provider.capture(payment.id).await?,
+            NextStep::Refund => provider = ports.provider.refund(payment.id).await?,
+        }
+    }
+    Ok(())
+}
+
+fn ended_as(provider: ProviderState) -> PaymentStatus {
+    match provider {
+        ProviderState::Refunded => PaymentStatus::Refunded,
+        _ => PaymentStatus::Voided,
+    }
+}

@@ -1,0 +1,190 @@
+//! How units come back and who is next: ends, promotions, giving up, restocking.
+//!
+//! Everything here runs under the sale's lock. No transaction changes more than [`CHANGES_MAX`] claims, and each end
+//! is in the same commit as the promotion that it allows, so that after every commit a free unit and a standing-by
+//! person do not coexist.
+
+use thiserror::Error;
+
+use crate::claim::{Claim, ClaimChange, ClaimStatus};
+use crate::sale::{Book, Terms};
+use crate::time::Timestamp;
+
+/// The most claims that one transaction changes.
+pub const CHANGES_MAX: usize = 1_000;
+/// The most ends of one transaction; as many promotions may follow from them.
+pub const ENDS_MAX: usize = CHANGES_MAX / 2;
+
+/// What is read under the lock before settling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Reservations whose `hold_until` has passed, at most [`ENDS_MAX`], the longest due first.
+    pub due: Vec<Claim>,
+    /// The first of those who stand by, by `seq`: [`CHANGES_MAX`], or all if they are fewer.
+    pub heads: Vec<Claim>,
+    /// How many claims are reserved or paying.
+    pub holding: u64,
+}
+
+/// What settling did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The claims to write, each once.
+    pub changes: Vec<ClaimChange>,
+    /// Whether another transaction has more to do at once.
+    pub more: bool,
+}
+
+/// Ends what is due, puts incoming stock up, serves standby by `seq`, and ends standby when it is over.
+///
+/// Idempotent: with nothing due it changes nothing. `book` gets a new version only if it changed.
+pub fn settle(terms: &Terms, book: &mut Book, standing: Standing, now: Timestamp) -> Settled {
+    let before = *book;
+    let is_full = standing.due.len() >= ENDS_MAX;
+    let mut work = Settlement::new(book, standing.heads, standing.holding);
+    for claim in standing.due {
+        debug_assert!(claim.is_due(now));
+        work.end(claim, ClaimStatus::Expired);
+    }
+    work.put_up_incoming(ENDS_MAX.saturating_sub(work.changes.len()));
+    work.finish(terms, before, now, is_full)
+}
+
+/// Gives up a standby or a reservation.
+///
+/// A reservation whose hold has already run out ends as `expired`, by [`settle`], and not here.
+///
+/// # Errors
+/// [`GiveUpError`]; nothing is changed.
+pub fn give_up(
+    terms: &Terms,
+    book: &mut Book,
+    claim: Claim,
+    standing: Standing,
+    rev: Option<u64>,
+    now: Timestamp,
+) -> Result<Settled, GiveUpError> {
+    if rev.is_some_and(|rev| rev != claim.rev) {
+        return Err(GiveUpError::Changed);
+    }
+    let end = match claim.status {
+        ClaimStatus::Standby => ClaimStatus::Left,
+        ClaimStatus::Reserved if claim.is_due(now) => return Err(GiveUpError::Over),
+        ClaimStatus::Reserved => ClaimStatus::Released,
+        ClaimStatus::Paying => return Err(GiveUpError::PaymentInProgress),
+        _ => return Err(GiveUpError::Over),
+    };
+    let before = *book;
+    let heads = standing.heads.into_iter().filter(|head| head.user != claim.user).collect();
+    let mut work = Settlement::new(book, heads, standing.holding);
+    work.end(claim, end);
+    Ok(work.finish(terms, before, now, false))
+}
+
+/// Puts the unit of a refunded claim back on sale: to the head of standby while standby is not over, else to `free`.
+/// Once per claim; `None` if the claim is not a refunded one whose unit is still out.
+pub fn restock(
+    terms: &Terms,
+    book: &mut Book,
+    claim: Claim,
+    standing: Standing,
+    now: Timestamp,
+) -> Option<Settled> {
+    if claim.status != ClaimStatus::Refunded || claim.restocked {
+        return None;
+    }
+    let before = *book;
+    let mut work = Settlement::new(book, standing.heads, standing.holding);
+    work.book.taken -= claim.quantity;
+    work.changes.push(Claim { restocked: true, ..claim }.change_to(ClaimStatus::Refunded));
+    Some(work.finish(terms, before, now, false))
+}
+
+/// Why a claim was not given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum GiveUpError {
+    /// A payment is under way.
+    #[error("a payment is in progress")]
+    PaymentInProgress,
+    /// The claim has ended, or is about to.
+    #[error("the claim is over")]
+    Over,
+    /// The claim is not at the `rev` that the caller saw.
+    #[error("the claim has changed")]
+    Changed,
+}
+
+/// One transaction's work on a book.
+struct Settlement<'a> {
+    book: &'a mut Book,
+    heads: std::collections::VecDeque<Claim>,
+    holding: u64,
+    changes: Vec<ClaimChange>,
+}
+
+impl<'a> Settlement<'a> {
+    fn new(book: &'a mut Book, heads: Vec<Claim>, holding: u64) -> Self {
+        Self { book, heads: heads.into(), holding, changes: Vec::new() }
+    }
+
+    fn end(&mut self, claim: Claim, end: ClaimStatus) {
+        if claim.status == ClaimStatus::Standby {
+            self.book.standing -= claim.quantity;
+        } else {
+            self.book.taken -= claim.quantity;
+            self.holding -= 1;
+        }
+        self.changes.push(claim.change_to(end));
+    }
+
+    fn put_up_incoming(&mut self, units_max: usize) {
+        let units = self.book.incoming.min(u32::try_from(units_max).unwrap_or(u32::MAX));
+        self.book.incoming -= units;
+        self.book.stock += units;
+    }
+
+    /// Serves standby, ends it when it is over, and turns the flags.
+    fn finish(mut self, terms: &Terms, before: Book, now: Timestamp, is_full: bool) -> Settled {
+        self.serve_standby(terms, now);
+        self.end_standby(terms, now);
+        let nothing_can_come_back = self.book.free() == 0 && self.book.incoming == 0 && self.holding == 0;
+        self.book.all_paid = nothing_can_come_back;
+        self.book.turn_standby(terms);
+        if *self.book != before {
+            self.book.version += 1;
+        }
+        let is_ending_standby = self.book.standby_over && self.book.standing > 0;
+        Settled { more: is_full || self.book.incoming > 0 || is_ending_standby, changes: self.changes }
+    }
+
+    fn serve_standby(&mut self, terms: &Terms, now: Timestamp) {
+        while self.book.serves_standby() {
+            let Some(head) =
+                self.heads.pop_front_if(|head| head.quantity <= self.book.stock - self.book.taken)
+            else {
+                break;
+            };
+            self.book.standing -= head.quantity;
+            self.book.taken += head.quantity;
+            self.book.serving_seq = head.seq;
+            self.holding += 1;
+            self.changes.push(head.promote(now, terms.hold));
+        }
+    }
+
+    /// Standby goes on until nothing is reserved or paying after the end, at the latest until its grace has passed.
+    fn end_standby(&mut self, terms: &Terms, now: Timestamp) {
+        let has_ended = now >= terms.ends_at;
+        if has_ended && ((self.holding == 0 && self.book.incoming == 0) || now >= terms.standby_ends_at()) {
+            self.book.standby_over = true;
+        }
+        while self.book.standby_over && self.changes.len() < CHANGES_MAX {
+            let Some(head) = self.heads.pop_front() else { break };
+            self.book.standing -= head.quantity;
+            self.changes.push(head.change_to(ClaimStatus::Rejected));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
