@@ -1,0 +1,56 @@
+# What a newcomer and CI call. `make help` lists it. Everything works from a fresh clone with Rust, Node.js and apt.
+
+PROFILE := quick
+BIN := target/$(PROFILE)
+DATA_DIR ?= .data
+LISTEN ?= 127.0.0.1:8080
+
+.PHONY: help demo test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
+
+help: ## List what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: build ## Run the whole site at http://127.0.0.1:8080, with a sale that opens in 30 seconds
+	exec $(BIN)/miaosha serve --demo --data-dir $(DATA_DIR) --listen $(LISTEN)
+
+test: setup-test check test-web test-rust test-browser ## Every test of the project
+
+check: setup ## Formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+
+test-rust: pages ## Rules, adapters, simulation, HTTP, push, crashes
+	cargo test --workspace --profile $(PROFILE)
+
+test-web: web/node_modules/.package-lock.json ## The pages' own tests
+	cd web && npm run --silent check && npm test --silent
+
+test-browser: build e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
+	cd e2e && MIAOSHA=../$(BIN)/miaosha node --test --test-concurrency=1
+
+faults: pages ## The long fault runs; they print their counts
+	cargo test --profile $(PROFILE) -p miaosha --test faults -- --nocapture
+
+build: setup pages ## The binaries, optimised, without link-time optimisation
+	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load
+
+pages: web/dist/index.html ## The built pages, which go into the binary
+
+setup:
+	@scripts/setup build
+
+setup-test:
+	@scripts/setup test
+
+PAGE_SOURCES := $(shell find web/src web/public -type f 2>/dev/null) web/index.html web/vite.config.ts
+
+web/dist/index.html: web/node_modules/.package-lock.json $(PAGE_SOURCES)
+	cd web && npm run --silent build
+	@touch $@
+
+%/node_modules/.package-lock.json: %/package-lock.json | setup
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean-demo: ## Forget the demo's data
+	rm -rf $(DATA_DIR)

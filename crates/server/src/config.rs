@@ -1,0 +1,302 @@
+//! Configuration: defaults, then the file, then the environment, then flags. The only place that reads the environment.
+//!
+//! Every value has its unit in its name. Unknown keys are an error. `miaosha config print` shows what is in force.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set. The commented example is `deploy/miaosha.example.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Where sales are kept.
+    pub(crate) backend: Backend,
+    /// Where this node keeps its data, its secrets and its control socket.
+    pub(crate) data_dir: PathBuf,
+    /// 0 to 1023; two live nodes need different numbers.
+    pub(crate) node: u16,
+    pub(crate) server: ServerConfig,
+    pub(crate) buying: BuyingConfig,
+    pub(crate) checkout: CheckoutConfig,
+    pub(crate) accounts: AccountsConfig,
+    pub(crate) push: PushConfig,
+    pub(crate) log: LogConfig,
+    pub(crate) dev: DevConfig,
+}
+
+/// The storage and messaging behind the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Backend {
+    /// One machine: `SQLite` and in-process queues.
+    Embedded,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerConfig {
+    /// Address and port of everything HTTP.
+    pub(crate) listen: SocketAddr,
+    /// Accept loops; 0 for one per core.
+    pub(crate) accept_threads: usize,
+    /// Open connections, at the most.
+    pub(crate) connections_max: usize,
+    /// An idle keep-alive connection is closed after this.
+    pub(crate) idle_timeout_ms: u64,
+    /// How long a shutdown waits for what is under way.
+    pub(crate) drain_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BuyingConfig {
+    /// How long the first request of a batch waits for company.
+    pub(crate) batch_window_ms: u64,
+    /// People in one batch, at the most.
+    pub(crate) batch_len_max: usize,
+    /// Batches handed over and not confirmed, at the most.
+    pub(crate) batches_in_flight_max: usize,
+    /// People waiting to be handed over, at the most.
+    pub(crate) people_waiting_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CheckoutConfig {
+    /// How long a payment may hold a claim.
+    pub(crate) lease_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AccountsConfig {
+    /// How long a session lasts.
+    pub(crate) session_ms: u64,
+    /// Passwords hashed at once; 0 for one per core.
+    pub(crate) hashing_at_once_max: usize,
+    /// Sign-ins waiting to be hashed, at the most.
+    pub(crate) hashing_waiting_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PushConfig {
+    /// Reactor threads; 0 for one per two cores, at least one.
+    pub(crate) threads: usize,
+    pub(crate) ping_interval_ms: u64,
+    pub(crate) ping_timeout_ms: u64,
+    /// Open sockets, at the most.
+    pub(crate) sockets_max: usize,
+    /// New sockets in a second, at the most.
+    pub(crate) connects_per_second_max: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    /// Such as `info` or `miaosha_app=debug,info`.
+    pub(crate) filter: String,
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DevConfig {
+    /// Allows `miaosha token mint`: session tokens without a password, for load tests. Never in production.
+    pub(crate) token_mint: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Embedded,
+            data_dir: PathBuf::from("miaosha-data"),
+            node: 0,
+            server: ServerConfig::default(),
+            buying: BuyingConfig::default(),
+            checkout: CheckoutConfig::default(),
+            accounts: AccountsConfig::default(),
+            push: PushConfig::default(),
+            log: LogConfig::default(),
+            dev: DevConfig::default(),
+        }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            accept_threads: 0,
+            connections_max: 18_000,
+            idle_timeout_ms: 30_000,
+            drain_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for BuyingConfig {
+    fn default() -> Self {
+        Self {
+            batch_window_ms: 2,
+            batch_len_max: 1_024,
+            batches_in_flight_max: 4,
+            people_waiting_max: 200_000,
+        }
+    }
+}
+
+impl Default for CheckoutConfig {
+    fn default() -> Self {
+        Self { lease_ms: 60_000 }
+    }
+}
+
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self { session_ms: 24 * 3_600_000, hashing_at_once_max: 0, hashing_waiting_max: 256 }
+    }
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            ping_interval_ms: 25_000,
+            ping_timeout_ms: 20_000,
+            sockets_max: 18_000,
+            connects_per_second_max: 20_000,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// What flags set; they win over everything.
+#[derive(Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+const ENV_PREFIX: &str = "MIAOSHA";
+
+impl Config {
+    /// Reads and checks the configuration.
+    pub(crate) fn load(flags: Flags) -> anyhow::Result<Self> {
+        let environment = config::Environment::with_prefix(ENV_PREFIX)
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true);
+        Self::load_from(flags, environment)
+    }
+
+    fn load_from(flags: Flags, environment: config::Environment) -> anyhow::Result<Self> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = &flags.file {
+            builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
+        }
+        let mut config: Self =
+            builder.add_source(environment).build()?.try_deserialize().context("the configuration is wrong")?;
+        if let Some(data_dir) = flags.data_dir {
+            config.data_dir = data_dir;
+        }
+        if let Some(listen) = flags.listen {
+            config.server.listen = listen;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.node < 1_024, "node = {}: give a number from 0 to 1023", self.node);
+        ensure!(
+            (1..=3_600_000).contains(&self.checkout.lease_ms),
+            "checkout.lease_ms = {}: give 1 to 3600000",
+            self.checkout.lease_ms
+        );
+        ensure!(self.buying.batch_len_max > 0, "buying.batch_len_max must be at least 1");
+        ensure!(self.buying.batches_in_flight_max > 0, "buying.batches_in_flight_max must be at least 1");
+        ensure!(self.push.ping_interval_ms > 0, "push.ping_interval_ms must be at least 1");
+        Ok(())
+    }
+
+    /// How long a payment may hold a claim.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.checkout.lease_ms)
+    }
+
+    /// Where other commands reach this node.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        control_socket(&self.data_dir)
+    }
+}
+
+fn control_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> config::Environment {
+        let pairs: HashMap<String, String> =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        config::Environment::with_prefix(ENV_PREFIX)
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true)
+            .source(Some(pairs))
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("miaosha.toml");
+        std::fs::write(&file, "node = 3\n[checkout]\nlease_ms = 5\n[log]\nfilter = \"warn\"\n").unwrap();
+        let flags = || Flags { file: Some(file.clone()), ..Flags::default() };
+        let env = [("MIAOSHA_CHECKOUT__LEASE_MS", "7"), ("MIAOSHA_DEV__TOKEN_MINT", "true")];
+        let config = Config::load_from(flags(), environment(&env)).unwrap();
+        assert_eq!((config.node, config.checkout.lease_ms, config.dev.token_mint), (3, 7, true));
+        assert_eq!((config.log.filter.as_str(), config.push.ping_interval_ms), ("warn", 25_000));
+
+        let listen = "127.0.0.1:9".parse().unwrap();
+        let env = [("MIAOSHA_SERVER__LISTEN", "127.0.0.1:7")];
+        let config =
+            Config::load_from(Flags { listen: Some(listen), ..flags() }, environment(&env)).unwrap();
+        assert_eq!(config.server.listen, listen);
+    }
+
+    #[test]
+    fn an_unknown_key_and_an_impossible_value_are_refused() {
+        for bad in [("MIAOSHA_SERVER__LISTN", "x"), ("MIAOSHA_NODE", "1024"), ("MIAOSHA_BACKEND", "paper")] {
+            assert!(Config::load_from(Flags::default(), environment(&[bad])).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_example_file_says_what_the_defaults_are() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/miaosha.example.toml");
+        let flags = Flags { file: Some(file), ..Flags::default() };
+        assert_eq!(Config::load_from(flags, environment(&[])).unwrap(), Config::default());
+    }
+}

@@ -1,0 +1,94 @@
+//! Starting and ending: tasks that are seen when they panic, and a shutdown that is a value passed down.
+//!
+//! The first signal drains: stop accepting, finish what is under way, up to a deadline. The second aborts.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+/// The tasks of a process and the token that ends them. Cloning shares both.
+#[derive(Debug, Clone)]
+pub(crate) struct Tasks {
+    runtime: Handle,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Tasks {
+    /// Tasks of `runtime`.
+    pub(crate) fn new(runtime: Handle) -> Self {
+        Self { runtime, tracker: TaskTracker::new(), shutdown: CancellationToken::new() }
+    }
+
+    /// Is cancelled when the process shall end.
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Where the tasks of requests that must run to their end are counted.
+    pub(crate) fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
+    /// Runs a task that ends by itself after the shutdown began. A panic is logged and ends the process: a role that
+    /// is half gone is worse than one that is restarted.
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.tracker.spawn_on(task, &self.runtime);
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn_on(
+            async move {
+                if let Err(error) = handle.await {
+                    error!(task = name, %error, "a task panicked: shutting down");
+                    shutdown.cancel();
+                }
+            },
+            &self.runtime,
+        );
+    }
+
+    /// Runs a task that is dropped, wherever it is, when the shutdown begins.
+    pub(crate) fn spawn_until_shutdown(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let shutdown = self.shutdown.clone();
+        self.spawn(name, async move {
+            shutdown.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Waits for every task, up to `deadline`. Whether all ended.
+    pub(crate) async fn drained(&self, deadline: Duration) -> bool {
+        self.tracker.close();
+        let is_drained = tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok();
+        if !is_drained {
+            warn!(tasks = self.tracker.len(), "some tasks did not end in time");
+        }
+        is_drained
+    }
+}
+
+/// Waits for the first SIGINT or SIGTERM and begins the shutdown; a second one aborts the process.
+pub(crate) async fn watch_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    info!("draining; a second signal aborts");
+    shutdown.cancel();
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    warn!("aborted");
+    std::process::exit(1);
+}
