@@ -1,0 +1,109 @@
+//! Opens everything that one process needs, and closes it again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use miaosha_app::ports::{
+    ClaimStore, Clock, IdempotencyStore, OrderStore, OutcomeBus, PaymentProvider, PaymentStore, Random,
+    RequestQueue, SaleStore, TimerQueue, UserStore,
+};
+
+use crate::sandbox::SandboxProvider;
+use crate::sqlite::{self, Database, DirectoryLock, OpenError};
+use crate::{InProcessBus, InProcessQueue, InProcessTimers, OsRandom, SystemClock};
+
+/// The ports of a site that runs in one process on one data directory.
+///
+/// The stores run one writing transaction at a time in all, whatever it locks: whoever waits for a second one while
+/// holding a first waits for himself, until the first is rolled back for taking longer than a transaction may.
+pub struct Embedded {
+    /// Sales.
+    pub sales: Arc<dyn SaleStore>,
+    /// Claims.
+    pub claims: Arc<dyn ClaimStore>,
+    /// Orders.
+    pub orders: Arc<dyn OrderStore>,
+    /// Payments.
+    pub payments: Arc<dyn PaymentStore>,
+    /// Accounts.
+    pub users: Arc<dyn UserStore>,
+    /// Answers kept for repeated requests.
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    /// Requests on their way to a decision.
+    pub queue: Arc<dyn RequestQueue>,
+    /// Wake-ups.
+    pub timers: Arc<dyn TimerQueue>,
+    /// News of commits.
+    pub bus: Arc<dyn OutcomeBus>,
+    /// The payment sandbox.
+    pub provider: Arc<dyn PaymentProvider>,
+    /// The clock that judges deadlines, too.
+    pub clock: Arc<dyn Clock>,
+    /// The operating system's randomness.
+    pub random: Arc<dyn Random>,
+    resources: Resources,
+}
+
+/// What has to be shut down.
+struct Resources {
+    database: Arc<Database>,
+    sandbox: Arc<SandboxProvider>,
+    queue: Arc<InProcessQueue>,
+    timers: Arc<InProcessTimers>,
+    bus: Arc<InProcessBus>,
+}
+
+impl Embedded {
+    /// Opens a data directory; makes it, for this user alone, if it is missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::InUse`] while another process, or another `Embedded` of this one, has it open.
+    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_with_clock(data_dir, Arc::new(SystemClock))
+    }
+
+    /// The same by another clock, so that tests need not wait for deadlines.
+    ///
+    /// # Errors
+    /// As [`Embedded::open`].
+    pub fn open_with_clock(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let lock = Arc::new(DirectoryLock::take(data_dir)?);
+        let database = Arc::new(Database::open(data_dir, &lock, Arc::clone(&clock))?);
+        let sandbox = Arc::new(SandboxProvider::open(data_dir, &lock, Arc::clone(&clock))?);
+        let queue = Arc::new(InProcessQueue::new(InProcessQueue::WAITING_MAX));
+        let timers = Arc::new(InProcessTimers::new(Arc::clone(&clock)));
+        let bus = Arc::new(InProcessBus::new(InProcessBus::BEHIND_MAX));
+        Ok(Self {
+            sales: Arc::new(sqlite::SqliteSaleStore::new(Arc::clone(&database))),
+            claims: Arc::new(sqlite::SqliteClaimStore::new(Arc::clone(&database))),
+            orders: Arc::new(sqlite::SqliteOrderStore::new(Arc::clone(&database))),
+            payments: Arc::new(sqlite::SqlitePaymentStore::new(Arc::clone(&database))),
+            users: Arc::new(sqlite::SqliteUserStore::new(Arc::clone(&database))),
+            idempotency: Arc::new(sqlite::SqliteIdempotencyStore::new(Arc::clone(&database))),
+            queue: Arc::clone(&queue) as _,
+            timers: Arc::clone(&timers) as _,
+            bus: Arc::clone(&bus) as _,
+            provider: Arc::clone(&sandbox) as _,
+            clock,
+            random: Arc::new(OsRandom),
+            resources: Resources { database, sandbox, queue, timers, bus },
+        })
+    }
+
+    /// Ends the queue, the timers and the bus, finishes every transaction that was asked for before, writes
+    /// everything back into the main files, and gives the directory free. Calls on ports afterwards are errors.
+    pub async fn close(self) {
+        let Resources { database, sandbox, queue, timers, bus } = self.resources;
+        queue.shut_down();
+        timers.shut_down();
+        bus.shut_down();
+        database.close().await;
+        sandbox.close().await;
+    }
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded").finish_non_exhaustive()
+    }
+}
