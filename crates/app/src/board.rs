@@ -24,6 +24,9 @@ pub use people::{PersonalState, QUEUED_REMEMBERED};
 /// After this long without news, a sale does not count as sold out: better ask the database once too often.
 pub const SOLD_OUT_TRUSTED: Duration = Duration::from_secs(5);
 
+/// A look-up may be this much behind.
+pub const CLAIMS_CURRENT: Duration = Duration::from_secs(1);
+
 /// Every sale that this node knows.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -164,6 +167,15 @@ impl BoardSale {
         let heard = self.heard.read();
         let is_recent = now.saturating_since(heard.at) <= SOLD_OUT_TRUSTED;
         is_recent && heard.book.sold_out() && self.people.claims_known() + 1 >= heard.book.next_seq
+    }
+
+    /// Whether this person had no claim a moment ago: every claim ever made is known here, as of at most
+    /// [`CLAIMS_CURRENT`] ago, and none is this person's.
+    pub fn had_no_claim(&self, user: UserId, now: Timestamp) -> bool {
+        let heard = self.heard.read();
+        let is_current = now.saturating_since(heard.at) <= CLAIMS_CURRENT;
+        let is_complete = self.people.claims_known() + 1 >= heard.book.next_seq;
+        is_current && is_complete && self.people.claim(user).is_none()
     }
 
     /// How many claims this node lacks.
