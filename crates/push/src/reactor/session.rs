@@ -1,0 +1,406 @@
+//! The life of an Engine.IO session on a WebSocket: open, read, heart-beat, upgrade, write, close.
+//!
+//! What comes by HTTP requests instead is in `polling`; what messages mean is in `dispatch`.
+
+use std::io::{self, Read as _, Write as _};
+
+use bytes::{Buf as _, Bytes};
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::connection::{Connection, Transport, Upgrade};
+use super::outbox::Outbox;
+use super::sockets::NO_SOCKET;
+use super::wheel::NEVER;
+use super::{Ending, Key, Layer, Reactor, as_key, is_session, ticks};
+use crate::application::DisconnectReason;
+use crate::command::Refusal;
+use crate::counters::count;
+use crate::engine::packet::{Handshake, Packet};
+use crate::engine::session_id::{SECRET_BYTES, SessionId};
+use crate::server::Reservation;
+use crate::socketio::encode::Frames;
+use crate::websocket::decoder::{Decoder, Message};
+use crate::websocket::frame::{Opcode, server_close_frame, server_frame};
+
+const PING: Bytes = Bytes::from_static(&[0x81, 1, b'2']);
+/// So often one connection is read before the others have their turn.
+const READS_PER_TURN: usize = 4;
+
+impl Reactor {
+    /// Begins a session on a WebSocket.
+    pub(super) fn open_websocket(
+        &mut self,
+        stream: TcpStream,
+        early_bytes: &Bytes,
+        reservation: Reservation,
+    ) {
+        let Some(key) = self.insert_stream(stream, Transport::WebSocket) else {
+            return;
+        };
+        self.begin_session(key, reservation);
+        let handshake = self.handshake(key, &[]);
+        self.send(key, &Packet::Open(&handshake).to_frame());
+        self.notify_opened(key);
+        self.input(key, &mut early_bytes.to_vec());
+    }
+
+    /// Counts a new session and starts its clocks.
+    pub(super) fn begin_session(&mut self, key: Key, reservation: Reservation) {
+        reservation.keep();
+        count(&self.counters.connections_opened);
+        let config = self.server.config();
+        let interval = ticks(config.ping_interval);
+        let connect_timeout = ticks(config.connect_timeout);
+        let is_socketio = matches!(self.layer, Layer::Sockets(_));
+        let connection = &mut self.connections[key as usize];
+        // Clients that came in one storm are not to be pinged in one storm: the first ping comes up to half an
+        // interval early, by the session's random part.
+        let spread = u64::from(u16::from_be_bytes([connection.secret[0], connection.secret[1]]));
+        connection.heartbeat_at = self.now + interval - ((interval / 2 * spread) >> 16);
+        if is_socketio {
+            connection.close_by = self.now + connect_timeout;
+        }
+        if let Some(drain) = self.drain {
+            self.plan_close(key, drain);
+        }
+        self.rearm(key);
+    }
+
+    /// The data of the open packet.
+    pub(super) fn handshake(&self, key: Key, upgrades: &[&str]) -> String {
+        let config = self.server.config();
+        let milliseconds = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Handshake {
+            sid: &self.session_id(key).to_string(),
+            upgrades,
+            ping_interval_ms: milliseconds(config.ping_interval),
+            ping_timeout_ms: milliseconds(config.ping_timeout),
+            max_payload_bytes: config.max_payload_bytes,
+        }
+        .to_json()
+    }
+
+    /// The name of the session at `key`.
+    pub(super) fn session_id(&self, key: Key) -> SessionId {
+        SessionId { reactor: self.index, key, secret: self.connections[key as usize].secret }
+    }
+
+    /// The session of this name, if it is there and not about to be closed.
+    pub(super) fn lookup_session(&self, id: SessionId) -> Option<Key> {
+        let connection = self.connections.get(id.key as usize)?;
+        let is_it = connection.secret == id.secret
+            && !connection.is_doomed
+            && !matches!(connection.transport, Transport::Probe { .. });
+        is_it.then_some(id.key)
+    }
+
+    /// Adds a connection that begins now.
+    pub(super) fn insert(&mut self, transport: Transport) -> Key {
+        let mut secret = [0; SECRET_BYTES];
+        self.server.config().random.fill(&mut secret);
+        as_key(self.connections.insert(Connection {
+            transport,
+            outbox: None,
+            remainder: None,
+            gathering: None,
+            heartbeat_at: NEVER,
+            close_by: NEVER,
+            first_socket: NO_SOCKET,
+            secret,
+            is_awaiting_pong: false,
+            is_doomed: false,
+        }))
+    }
+
+    fn insert_stream(
+        &mut self,
+        stream: TcpStream,
+        transport: impl FnOnce(TcpStream) -> Transport,
+    ) -> Option<Key> {
+        let key = self.insert(transport(stream));
+        let stream = self.connections[key as usize].stream().expect("it was made of a stream");
+        // Both at once and edge-triggered: there is nothing to change when the outbox comes and goes.
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(stream, Token(key as usize), interest) {
+            tracing::error!(%error, "cannot watch a connection");
+            self.connections.remove(key as usize);
+            return None;
+        }
+        Some(key)
+    }
+
+    /// Reads what has come. With `to_its_end`, goes on until the stream says that it is empty or closed.
+    pub(super) fn read(&mut self, key: Key, to_its_end: bool) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let mut key = key;
+        for turn in 1.. {
+            let Some(stream) = self.connections.get_mut(key as usize).and_then(Connection::stream) else {
+                break;
+            };
+            match stream.read(&mut buffer) {
+                Ok(0) => self.doom(key, DisconnectReason::TransportClosed),
+                Ok(length) => {
+                    key = self.input(key, &mut buffer[..length]);
+                    // Less than there was room for: the stream was empty, and tells when it no longer is.
+                    if length < buffer.len() && !to_its_end {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => self.doom(key, DisconnectReason::TransportError),
+            }
+            if !self.is_alive(key) {
+                break;
+            }
+            if turn >= READS_PER_TURN {
+                self.unread.push(key);
+                break;
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Handles bytes of a WebSocket. The connection may become that of another session; says which it is then.
+    fn input(&mut self, key: Key, bytes: &mut [u8]) -> Key {
+        let mut key = key;
+        let remainder = self.connections[key as usize].remainder.take();
+        let mut decoder = Decoder::new(remainder, bytes, self.server.config().client_message_bytes_max);
+        loop {
+            match decoder.next_message() {
+                Ok(Some(Message::Text(text))) => match Packet::parse(text) {
+                    Ok(packet) => key = self.handle_packet(key, packet),
+                    Err(_) => self.doom(key, DisconnectReason::Malformed),
+                },
+                Ok(Some(Message::Binary(bytes))) => self.handle_binary_message(key, bytes),
+                Ok(Some(Message::Ping(payload))) => {
+                    self.send(key, &server_frame(Opcode::Pong, &[payload]));
+                }
+                Ok(Some(Message::Pong)) => {}
+                Ok(Some(Message::Close(_))) => self.doom(key, DisconnectReason::TransportClosed),
+                Ok(None) => break,
+                Err(violation) => self.doom(key, violation),
+            }
+            if !self.is_alive(key) {
+                return key;
+            }
+        }
+        self.connections[key as usize].remainder = decoder.into_remainder();
+        key
+    }
+
+    /// Handles a packet of a client. Says where the session is afterwards: an upgrade moves the connection to it.
+    pub(super) fn handle_packet(&mut self, key: Key, packet: Packet<'_>) -> Key {
+        let connection = &mut self.connections[key as usize];
+        match (&mut connection.transport, packet) {
+            (Transport::Probe { session, has_been_asked, .. }, Packet::Ping("probe")) => {
+                *has_been_asked = true;
+                let session = *session;
+                self.send(key, &Packet::Pong("probe").to_frame());
+                self.end_last_poll(key, session);
+            }
+            (Transport::Probe { session, has_been_asked: true, .. }, Packet::Upgrade) => {
+                let session = *session;
+                return self.complete_upgrade(key, session);
+            }
+            (Transport::Probe { .. }, _) => self.doom(key, DisconnectReason::Malformed),
+            (_, Packet::Pong(_)) if connection.is_awaiting_pong => {
+                let config = self.server.config();
+                let sent_at = connection.heartbeat_at - ticks(config.ping_timeout);
+                connection.is_awaiting_pong = false;
+                connection.heartbeat_at = (sent_at + ticks(config.ping_interval)).max(self.now + 1);
+                self.rearm(key);
+            }
+            (_, Packet::Pong(_) | Packet::Noop) => {}
+            (_, Packet::Message(text)) => self.handle_text_message(key, text),
+            (_, Packet::Close) => self.doom(key, DisconnectReason::TransportClosed),
+            (_, Packet::Open(_) | Packet::Ping(_) | Packet::Upgrade) => {
+                self.doom(key, DisconnectReason::Malformed);
+            }
+        }
+        key
+    }
+
+    /// Does what is due on a connection, and sets its timer anew.
+    pub(super) fn handle_timer(&mut self, key: Key) {
+        let now = self.now;
+        let ping_timeout = ticks(self.server.config().ping_timeout);
+        let Some(connection) = self.connections.get_mut(key as usize) else {
+            return;
+        };
+        if connection.close_by <= now {
+            let is_draining = self.drain.is_some() && is_session(&connection.transport);
+            let reason =
+                if is_draining { DisconnectReason::GoingAway } else { DisconnectReason::ConnectTimeout };
+            self.doom(key, reason);
+        } else if connection.heartbeat_at <= now {
+            if connection.is_awaiting_pong {
+                count(&self.counters.ping_timeouts);
+                self.doom(key, DisconnectReason::PingTimeout);
+                return;
+            }
+            connection.is_awaiting_pong = true;
+            connection.heartbeat_at += ping_timeout;
+            self.send(key, &PING);
+            self.rearm(key);
+        } else {
+            self.rearm(key);
+        }
+    }
+
+    /// Lets a WebSocket ask to take over a session.
+    pub(super) fn begin_probe(&mut self, stream: TcpStream, early_bytes: &Bytes, id: SessionId) {
+        let Some(session) = self.lookup_session(id) else {
+            return;
+        };
+        let has_been_asked = false;
+        let probe = |stream| Transport::Probe { stream, session, has_been_asked };
+        let is_prepared = self.polling(session).is_some_and(|polling| polling.upgrade == Upgrade::Prepared);
+        if !is_prepared {
+            return;
+        }
+        let Some(key) = self.insert_stream(stream, probe) else {
+            return self.abandon_upgrade(id);
+        };
+        self.connections[key as usize].close_by = self.now + ticks(self.server.config().upgrade_timeout);
+        self.rearm(key);
+        if let Some(polling) = self.polling(session) {
+            polling.upgrade = Upgrade::Probing { connection: key, has_answered: false };
+        }
+        self.input(key, &mut early_bytes.to_vec());
+    }
+
+    fn complete_upgrade(&mut self, probe: Key, session: Key) -> Key {
+        let is_written = self.connections[probe as usize].outbox.is_none();
+        if !is_written || !self.is_alive(session) {
+            self.doom(probe, DisconnectReason::TransportError);
+            return probe;
+        }
+        self.wheel.cancel(probe);
+        let Transport::Probe { mut stream, .. } = self.connections.remove(probe as usize).transport else {
+            unreachable!("only a probe completes an upgrade");
+        };
+        let token = Token(session as usize);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().reregister(&mut stream, token, interest) {
+            tracing::error!(%error, "cannot watch an upgraded connection");
+            self.doom(session, DisconnectReason::TransportError);
+            return session;
+        }
+        let connection = &mut self.connections[session as usize];
+        let before = std::mem::replace(&mut connection.transport, Transport::WebSocket(stream));
+        if let Transport::Polling(polling) = before
+            && let Some(pending) = polling.pending
+        {
+            // A client waits for its last request to end before it completes the upgrade; this one did not.
+            let _gone = pending.send(Err(Refusal::BadRequest));
+        }
+        count(&self.counters.upgrades);
+        self.write_outbox(session);
+        session
+    }
+
+    /// Sends the frames of one packet.
+    pub(super) fn send_frames(&mut self, key: Key, frames: &Frames) {
+        for frame in frames.iter() {
+            self.send(key, frame);
+        }
+    }
+
+    /// Sends a frame now, or puts it in the outbox if the client does not keep up.
+    pub(super) fn send(&mut self, key: Key, frame: &Bytes) {
+        let outbox_bytes_max = self.server.config().outbox_bytes_max;
+        let Some(connection) = self.connections.get_mut(key as usize).filter(|found| !found.is_doomed) else {
+            return;
+        };
+        count(&self.counters.frames_out);
+        let mut frame = frame.clone();
+        match &mut connection.transport {
+            Transport::WebSocket(stream) | Transport::Probe { stream, .. } if connection.outbox.is_none() => {
+                match stream.write(&frame) {
+                    Ok(written) if written == frame.len() => return,
+                    Ok(written) => frame.advance(written),
+                    Err(error) if is_temporary(&error) => {}
+                    Err(_) => return self.doom(key, DisconnectReason::TransportError),
+                }
+            }
+            Transport::Polling(polling) if polling.pending.is_some() => self.answerable.push(key),
+            Transport::Lingering => return,
+            _ => {}
+        }
+        let outbox = connection.outbox.get_or_insert_default();
+        outbox.push(frame);
+        if outbox.bytes() > outbox_bytes_max {
+            count(&self.counters.slow_readers_dropped);
+            self.doom(key, DisconnectReason::TooSlow);
+        }
+    }
+
+    /// Writes what waits, as far as the client takes it.
+    pub(super) fn write_outbox(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key as usize) else {
+            return;
+        };
+        let Some(mut outbox) = connection.outbox.take() else {
+            return;
+        };
+        let written = match connection.stream() {
+            Some(stream) => outbox.write_to(stream),
+            None => Ok(false),
+        };
+        match written {
+            Ok(true) => {}
+            Ok(false) => connection.outbox = Some(outbox),
+            Err(_) => self.doom(key, DisconnectReason::TransportError),
+        }
+    }
+
+    /// Ends a connection and all that hangs on it.
+    pub(super) fn close(&mut self, key: Key, Ending { reason, close_code }: Ending) {
+        if reason == DisconnectReason::Malformed {
+            count(&self.counters.malformed_closed);
+        }
+        self.leave_all(key, reason);
+        if is_session(&self.connections[key as usize].transport) {
+            self.server.release_connection();
+            self.notify_closed(key, reason);
+        }
+        match self.connections[key as usize].transport {
+            Transport::Probe { session, .. } => {
+                if let Some(polling) = self.polling(session) {
+                    polling.upgrade = Upgrade::None;
+                }
+            }
+            Transport::Polling(_) => {
+                if self.close_polling(key, reason) {
+                    return;
+                }
+            }
+            Transport::WebSocket(_) | Transport::Lingering => {}
+        }
+        self.wheel.cancel(key);
+        let mut connection = self.connections.remove(key as usize);
+        let outbox = connection.outbox.take();
+        if let Some(stream) = connection.stream() {
+            if let Some(code) = close_code {
+                say_goodbye(stream, outbox, code);
+            }
+            if let Err(error) = self.poll.registry().deregister(stream) {
+                tracing::debug!(%error, "a closed connection was not watched");
+            }
+        }
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Tells the client, as far as it can be told without waiting.
+fn say_goodbye(stream: &mut TcpStream, outbox: Option<Box<Outbox>>, code: u16) {
+    let is_written = outbox.is_none_or(|mut outbox| matches!(outbox.write_to(&mut *stream), Ok(true)));
+    if is_written && stream.write(&server_close_frame(code)).is_err() {
+        tracing::trace!("the client is gone already");
+    }
+}
