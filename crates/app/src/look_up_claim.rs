@@ -57,9 +57,10 @@ impl PersonalStanding {
 pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> PortResult<ClaimView> {
     let id = sale.sale.id;
     let now = ports.clock.now();
-    let row = match sale.had_no_claim(user, now) {
-        true => None,
-        false => ports.claims.lookup_many(id, &[user]).await?.remove(&user),
+    let row = if sale.had_no_claim(user, now) {
+        None
+    } else {
+        ports.claims.lookup_many(id, &[user]).await?.remove(&user)
     };
     let Some(claim) = row else {
         let standing = match sale.personal_state(user, now) {
