@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::claim::{Claim, ClaimChange, ClaimStatus};
 use crate::ids::{SaleId, UserId};
-use crate::sale::{Book, Terms};
+use crate::sale::{Book, SaleState, Terms};
 use crate::time::Timestamp;
 
 /// A person asks for units.
@@ -38,7 +38,7 @@ impl Answer {
 /// What to do with a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The sale is paused: keep the batch for later, nothing changes.
+    /// The sale is paused and has not ended: keep the batch for later, nothing changes.
     Parked,
     /// Decided: one answer for each request, in the order of the batch, and the rows to write.
     Decided {
@@ -54,7 +54,8 @@ pub enum Decision {
 /// `existing` holds the claims of the batch's people, read after the lock was taken. Whoever has one keeps it. Each
 /// of the others, in the order of the batch, gets a reservation while a unit is free and nobody stands by, else
 /// standby while that is open, else a rejection. The window is not judged here: what was accepted in time is decided
-/// however late. After a close everybody without a claim is rejected.
+/// however late. After a close everybody without a claim is rejected. A pause ends with the sale: it could not be
+/// resumed any more, and what was parked would stay so for ever.
 ///
 /// `book` is changed, with a new version, only if a claim is made. Deciding the same batch again, with the claims it
 /// made in `existing`, changes nothing and answers the same (but for rejections when units have come back).
@@ -66,7 +67,7 @@ pub fn decide(
     existing: &HashMap<UserId, Claim>,
     now: Timestamp,
 ) -> Decision {
-    if book.paused {
+    if book.state(terms, now) == SaleState::Paused {
         return Decision::Parked;
     }
     let standby_is_over = book.standby_over || now >= terms.standby_ends_at();

@@ -18,3 +18,6 @@ pub mod question;
 pub mod sale;
 pub mod settle;
 pub mod time;
+
+#[cfg(test)]
+mod world;
