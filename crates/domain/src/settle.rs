@@ -145,6 +145,7 @@ impl<'a> Settlement<'a> {
 
     /// Serves standby, ends it when it is over, and turns the flags.
     fn finish(mut self, terms: &Terms, before: Book, now: Timestamp, is_full: bool) -> Settled {
+        self.book.standby_over |= now >= terms.standby_ends_at();
         self.serve_standby(terms, now);
         self.end_standby(terms, now);
         let nothing_can_come_back = self.book.free() == 0 && self.book.incoming == 0 && self.holding == 0;
@@ -172,12 +173,10 @@ impl<'a> Settlement<'a> {
         }
     }
 
-    /// Standby goes on until nothing is reserved or paying after the end, at the latest until its grace has passed.
+    /// After the end, standby goes on while something is reserved or paying (and never beyond its grace).
     fn end_standby(&mut self, terms: &Terms, now: Timestamp) {
-        let has_ended = now >= terms.ends_at;
-        if has_ended && ((self.holding == 0 && self.book.incoming == 0) || now >= terms.standby_ends_at()) {
-            self.book.standby_over = true;
-        }
+        let nothing_comes_back = self.holding == 0 && self.book.incoming == 0;
+        self.book.standby_over |= now >= terms.ends_at && nothing_comes_back;
         while self.book.standby_over && self.changes.len() < CHANGES_MAX {
             let Some(head) = self.heads.pop_front() else { break };
             self.book.standing -= head.quantity;
