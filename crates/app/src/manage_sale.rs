@@ -149,7 +149,8 @@ pub async fn resume_sale(ports: &Ports, id: SaleId) -> PortResult<Managed<SaleEn
     change(ports, id, resume_rule).await
 }
 
-/// Adds units and puts up as many as one transaction may; the sweeper puts up the rest within seconds. Not idempotent.
+/// Adds units and puts them up at once, unless more people stand by than one transaction may promote: then the sweeper
+/// puts up the rest within seconds. Not idempotent.
 pub async fn add_stock(ports: &Ports, id: SaleId, units: u32) -> PortResult<Managed<AddStockError>> {
     change(ports, id, |terms, book, now| add_stock_rule(terms, book, units, now)).await
 }

@@ -225,7 +225,8 @@ pub fn close(book: &mut Book) {
     }
 }
 
-/// Adds `units` to the stock. They are put up by [`crate::settle::settle`], as many at a time as it may promote.
+/// Adds `units` to the stock. They are put up by [`crate::settle::settle`]: at once, but as many at a time as it may
+/// promote while many stand by.
 ///
 /// # Errors
 /// [`AddStockError`]; the book is unchanged.

@@ -46,7 +46,7 @@ pub fn settle(terms: &Terms, book: &mut Book, standing: Standing, now: Timestamp
         debug_assert!(claim.is_due(now));
         work.end(claim, ClaimStatus::Expired);
     }
-    work.put_up_incoming(ENDS_MAX.saturating_sub(work.changes.len()));
+    work.put_up_incoming();
     work.finish(terms, before, now, is_full)
 }
 
@@ -137,8 +137,11 @@ impl<'a> Settlement<'a> {
         self.changes.push(claim.change_to(end));
     }
 
-    fn put_up_incoming(&mut self, units_max: usize) {
-        let units = self.book.incoming.min(u32::try_from(units_max).unwrap_or(u32::MAX));
+    /// Puts up everything if those who stand by fit into this transaction, else as many units as it may promote.
+    fn put_up_incoming(&mut self) {
+        let room = u32::try_from(ENDS_MAX.saturating_sub(self.changes.len())).unwrap_or(u32::MAX);
+        let is_crowded = self.book.serves_standby() && self.book.standing > room;
+        let units = if is_crowded { self.book.incoming.min(room) } else { self.book.incoming };
         self.book.incoming -= units;
         self.book.stock += units;
     }

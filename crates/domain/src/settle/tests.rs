@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::claim::ClaimStatus;
-use crate::settle::{CHANGES_MAX, GiveUpError};
+use crate::settle::{CHANGES_MAX, ENDS_MAX, GiveUpError};
 use crate::world::{GRACE, HOLD, LASTS, LEASE, World, user};
 
 /// A sale with this many reserved, and this many standing by after them.
@@ -213,4 +213,15 @@ fn a_large_addition_serves_a_large_standby_bit_by_bit_and_in_order() {
     assert_eq!((world.book.stock, world.book.incoming, world.book.standing), (10_001, 0, 0));
     let promoted: Vec<u64> = world.with_status(ClaimStatus::Reserved).iter().map(|claim| claim.seq).collect();
     assert!(promoted.iter().copied().eq(1..=10_001));
+}
+
+#[test]
+fn stock_added_while_few_stand_by_is_up_for_sale_at_once() {
+    let mut world = full_sale(1, 3);
+    let added = world.add_stock(10_000).unwrap();
+    assert!(!added.more);
+    assert_eq!((world.book.incoming, world.book.free()), (0, 9_997));
+    let mut crowded = full_sale(1, u32::try_from(ENDS_MAX).unwrap() + 1);
+    let added = crowded.add_stock(10_000).unwrap();
+    assert!(added.more && crowded.book.incoming > 0, "more stand by than one transaction may promote");
 }
