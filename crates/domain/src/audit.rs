@@ -269,7 +269,7 @@ fn check_money(snapshot: &Snapshot, findings: &mut Findings) {
             ClaimStatus::Paid => {
                 order.is_some() && order == claim.payment && payments.as_slice() == order.as_slice()
             }
-            ClaimStatus::Refunded => order.is_some() && order == claim.payment,
+            ClaimStatus::Refunded => order.is_some() && order == claim.payment && payments.is_empty(),
             _ => order.is_none() && payments.is_empty(),
         };
         findings.require(is_right, Invariant::I9, || {
