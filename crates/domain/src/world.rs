@@ -1,6 +1,10 @@
 //! A sale in memory, for the tests of the rules: rows and history as a store would keep them, moved by the real rules.
 //!
-//! After every commit it is audited, and checked once more by sentences written without a look at the rules.
+//! After every commit it is audited, and checked once more by sentences written without a look at the rules. Random
+//! histories of it are in [`properties`].
+
+mod line;
+mod properties;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
