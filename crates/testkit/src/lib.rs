@@ -1,1 +1,3 @@
 //! Contract suites for every port, the seeded simulation, services for tests.
+
+pub mod contract;
