@@ -18,7 +18,7 @@ use crate::announce::announce;
 use crate::model::{Order, Outcomes, SaleRow, Shipping};
 use crate::ports::{ClaimWrite, PaymentMethod, PortError, PortResult, Ports};
 
-pub(crate) use conclude::{conclude_failure, conclude_success, note_captured};
+pub(crate) use conclude::{conclude_failure, conclude_success, give_lease_up, note_captured};
 
 /// How long a payment may hold a claim, if not configured otherwise.
 pub const LEASE_DEFAULT: Duration = Duration::from_mins(1);
@@ -148,3 +148,6 @@ async fn sell(ports: &Ports, payment: Payment) -> PortResult<CheckedOut> {
 fn new_order_id(ports: &Ports) -> PortResult<OrderId> {
     OrderId::new(ports.ids.next()).map_err(|error| PortError::terminal("making an id", error))
 }
+
+#[cfg(test)]
+mod tests;

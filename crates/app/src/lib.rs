@@ -24,4 +24,7 @@ pub mod sign_in;
 pub mod sign_up;
 pub mod verify_sale;
 
+#[cfg(test)]
+mod fakes;
+
 pub use ports::{PortError, Ports};

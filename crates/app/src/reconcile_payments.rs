@@ -1,21 +1,22 @@
 //! Finishes payments that were left open: lost answers, crashes, leases that ended.
 //!
 //! *Unknown* is never final: a payment whose lease is over is voided first, after which the provider must refuse it,
-//! and only then does its claim go back.
+//! and only then does its claim go back. That it is to be voided is written before: otherwise a success written in
+//! between would sell a unit for money that the void lets go.
 
 use std::time::Duration;
 
 use miaosha_domain::payment::{NextStep, Payment, PaymentStatus, ProviderState, next_step};
 use tracing::warn;
 
-use crate::check_out::{conclude_failure, conclude_success, note_captured};
+use crate::check_out::{conclude_failure, conclude_success, give_lease_up, note_captured};
 use crate::ports::{PortResult, Ports};
 
 /// How old a payment is before the provider is asked about it for the first time.
 pub const ASK_AFTER: Duration = Duration::from_secs(5);
 
 const PAYMENTS_MAX: u32 = 500;
-/// Void and then note, or capture and then note: no payment needs more steps at once.
+/// Give the lease up, void, refund what was captured all the same, note: no payment needs more steps at once.
 const STEPS_MAX: u32 = 4;
 
 /// Takes every open payment as far as it goes. Idempotent. Returns how many were looked at.
@@ -47,6 +48,10 @@ async fn reconcile(ports: &Ports, payment: Payment) -> PortResult<()> {
             NextStep::Fail => return conclude_failure(ports, payment, PaymentStatus::Declined).await,
             NextStep::NoteVoided => return conclude_failure(ports, payment, ended_as(provider)).await,
             NextStep::NoteCaptured => return note_captured(ports, payment).await,
+            NextStep::Void if payment.status == PaymentStatus::Started => {
+                let Some(known) = give_lease_up(ports, payment).await? else { return Ok(()) };
+                payment = known;
+            }
             NextStep::Void => provider = ports.provider.void(payment.id).await?,
             NextStep::Capture => provider = ports.provider.capture(payment.id).await?,
             NextStep::Refund => provider = ports.provider.refund(payment.id).await?,
@@ -61,3 +66,6 @@ fn ended_as(provider: ProviderState) -> PaymentStatus {
         _ => PaymentStatus::Voided,
     }
 }
+
+#[cfg(test)]
+mod tests;

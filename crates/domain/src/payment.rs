@@ -175,7 +175,7 @@ pub enum NextStep {
     Succeed,
     /// Write the decline.
     Fail,
-    /// Call the provider's void, which bars the id for ever.
+    /// Call the provider's void, which bars the id for ever; of a started payment, first write that it is due.
     Void,
     /// Call the provider's capture.
     Capture,

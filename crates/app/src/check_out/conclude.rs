@@ -12,19 +12,17 @@ use crate::model::{Order, OrderLine, OrderStatus, OrderTotals, Outcomes, SaleRow
 use crate::ports::{ClaimTx, ClaimWrite, PortError, PortResult, Ports, Random};
 
 /// The provider set the money aside: the claim becomes paid, with its order. `None` if the claim is no longer paying
-/// under this payment; the money is then due back. Repeating it finds the order.
+/// under this payment, or its lease was given up; the money is then due back. Repeating it finds the order.
 pub(crate) async fn conclude_success(ports: &Ports, payment: Payment) -> PortResult<Option<Order>> {
     let row = ports.sales.lookup(payment.sale).await?;
     let shipping = ports.payments.shipping_of(payment.id).await?;
     let (Some(SaleRow { sale, book }), Some(shipping)) = (row, shipping) else {
         return Err(PortError::terminal("concluding a payment", "its sale or its address is missing"));
     };
-    let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else {
-        return ports
-            .orders
-            .lookup_by_sale(payment.user, payment.sale)
-            .await
-            .map(|order| order.filter(|order| order.payment == payment.id));
+    let open = lock_open(ports, payment.id, &payment).await?;
+    let Some((tx, known)) = open.filter(|(_, known)| known.status == PaymentStatus::Started) else {
+        let order = ports.orders.lookup_by_sale(payment.user, payment.sale).await?;
+        return Ok(order.filter(|order| order.payment == payment.id));
     };
     let Some(change) = succeed(tx.claim(), payment.id) else {
         let void_due = Payment { status: PaymentStatus::VoidDue, ..known };
@@ -61,9 +59,12 @@ pub(crate) async fn conclude_success(ports: &Ports, payment: Payment) -> PortRes
 }
 
 /// The payment ended without money, as `end` says: a claim still paying under it goes back to its reservation.
-/// Repeating it changes nothing.
+/// Repeating it changes nothing, and so does a failure heard after the unit was sold.
 pub(crate) async fn conclude_failure(ports: &Ports, payment: Payment, end: PaymentStatus) -> PortResult<()> {
     let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else { return Ok(()) };
+    if known.status == PaymentStatus::CaptureDue {
+        return Ok(());
+    }
     let change = fail(tx.claim(), payment.id);
     let write =
         ClaimWrite { change, payment: Some(Payment { status: end, ..known }), ..ClaimWrite::default() };
@@ -72,6 +73,19 @@ pub(crate) async fn conclude_failure(ports: &Ports, payment: Payment, end: Payme
         tell(ports, row.book, change).await;
     }
     Ok(())
+}
+
+/// Gives the lease up: from now on a success of this payment is not written any more, so that it can be voided. The
+/// claim keeps paying until the void is known. Returns the payment as it is now, which is another if its end was
+/// written meanwhile; `None` if it is final.
+pub(crate) async fn give_lease_up(ports: &Ports, payment: Payment) -> PortResult<Option<Payment>> {
+    let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else { return Ok(None) };
+    if known.status != PaymentStatus::Started {
+        return Ok(Some(known));
+    }
+    let void_due = Payment { status: PaymentStatus::VoidDue, ..known };
+    tx.commit(ClaimWrite { payment: Some(void_due), ..ClaimWrite::default() }).await?;
+    Ok(Some(void_due))
 }
 
 /// The money was taken.

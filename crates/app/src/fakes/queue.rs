@@ -1,0 +1,224 @@
+//! Queue, timers and bus in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use miaosha_domain::decide::Ask;
+use miaosha_domain::ids::SaleId;
+use miaosha_domain::time::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::{Faults, Journal, START, sale_id, user};
+use crate::model::{Outcomes, RequestBatch};
+use crate::ports::{
+    BusEvent, Delivery, OutcomeBus, OutcomeSubscription, PortError, PortResult, RequestQueue, TimerQueue,
+};
+
+/// A queue whose confirms come when tests give them, or at once.
+pub(crate) struct FakeQueue {
+    faults: Faults,
+    published: Mutex<Vec<RequestBatch>>,
+    is_slow: Mutex<bool>,
+    unconfirmed: Mutex<VecDeque<oneshot::Sender<bool>>>,
+}
+
+impl FakeQueue {
+    pub(super) fn new(faults: Faults) -> Self {
+        let (published, is_slow, unconfirmed) = Default::default();
+        Self { faults, published, is_slow, unconfirmed }
+    }
+
+    /// From now on a batch waits for [`FakeQueue::confirm`].
+    pub(crate) fn be_slow(&self) {
+        *self.is_slow.lock() = true;
+    }
+
+    /// Confirms the oldest batch that waits, or fails it.
+    pub(crate) fn confirm(&self, is_accepted: bool) {
+        let waiting = self.unconfirmed.lock().pop_front().expect("a batch waits for its confirm");
+        let _ = waiting.send(is_accepted);
+    }
+
+    /// How many batches wait for their confirm.
+    pub(crate) fn unconfirmed(&self) -> usize {
+        self.unconfirmed.lock().len()
+    }
+
+    /// The people of each batch handed over so far.
+    pub(crate) fn batches(&self) -> Vec<Vec<u64>> {
+        let people = |batch: &RequestBatch| batch.asks.iter().map(|ask| ask.user.get()).collect();
+        self.published.lock().iter().map(people).collect()
+    }
+}
+
+#[async_trait]
+impl RequestQueue for FakeQueue {
+    async fn publish(&self, batch: RequestBatch) -> PortResult<()> {
+        self.faults.around("publish", || {
+            self.published.lock().push(batch);
+            Ok(())
+        })?;
+        if !*self.is_slow.lock() {
+            return Ok(());
+        }
+        let (confirm, confirmed) = oneshot::channel();
+        self.unconfirmed.lock().push_back(confirm);
+        match confirmed.await {
+            Ok(true) => Ok(()),
+            _ => Err(PortError::retryable("publish", "not confirmed")),
+        }
+    }
+
+    async fn next(&self) -> Option<Box<dyn Delivery>> {
+        None
+    }
+}
+
+/// How a delivery was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settlement {
+    Acked,
+    Parked,
+    Split,
+    Discarded,
+}
+
+/// A delivery that notes how it was settled.
+pub(crate) struct FakeDelivery {
+    batch: RequestBatch,
+    journal: Journal,
+    settled: Arc<Mutex<Option<Settlement>>>,
+}
+
+impl FakeDelivery {
+    pub(crate) fn new(journal: &Journal, people: &[u64]) -> Self {
+        let asks = people.iter().map(|&number| Ask { user: user(number), quantity: 1 }).collect();
+        let batch = RequestBatch { sale: sale_id(), asks, accepted_at: START };
+        Self { batch, journal: journal.clone(), settled: Arc::default() }
+    }
+
+    pub(crate) fn of_sale(mut self, sale: SaleId) -> Self {
+        self.batch.sale = sale;
+        self
+    }
+
+    /// How it was settled, once it was.
+    pub(crate) fn settled(&self) -> Arc<Mutex<Option<Settlement>>> {
+        self.settled.clone()
+    }
+
+    fn settle(&self, settlement: Settlement) -> PortResult<()> {
+        self.journal.note(format!("{settlement:?}").to_lowercase());
+        *self.settled.lock() = Some(settlement);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Delivery for FakeDelivery {
+    fn batch(&self) -> &RequestBatch {
+        &self.batch
+    }
+
+    fn is_redelivered(&self) -> bool {
+        false
+    }
+
+    async fn ack(self: Box<Self>) -> PortResult<()> {
+        self.settle(Settlement::Acked)
+    }
+
+    async fn park(self: Box<Self>) -> PortResult<()> {
+        self.settle(Settlement::Parked)
+    }
+
+    async fn split(self: Box<Self>) -> PortResult<()> {
+        self.settle(Settlement::Split)
+    }
+
+    async fn discard(self: Box<Self>) -> PortResult<()> {
+        self.settle(Settlement::Discarded)
+    }
+}
+
+/// Timers that only note what was asked of them.
+pub(super) struct FakeTimers(Journal);
+
+impl FakeTimers {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self(journal)
+    }
+}
+
+#[async_trait]
+impl TimerQueue for FakeTimers {
+    async fn schedule(&self, _: SaleId, due: Timestamp) -> PortResult<()> {
+        self.0.note(format!("timer +{}", due.saturating_since(START).as_millis()));
+        Ok(())
+    }
+
+    async fn next(&self) -> Option<SaleId> {
+        None
+    }
+}
+
+/// A bus with one follower, which may lose its news.
+pub(crate) struct FakeBus {
+    journal: Journal,
+    is_lossy: Mutex<bool>,
+    inbox: Arc<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    events: Mutex<VecDeque<BusEvent>>,
+    arrivals: Notify,
+}
+
+impl FakeBus {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self { journal, is_lossy: Mutex::default(), inbox: Arc::default() }
+    }
+
+    /// From now on no news arrives.
+    pub(crate) fn lose_everything(&self) {
+        *self.is_lossy.lock() = true;
+    }
+
+    pub(crate) fn send(&self, event: BusEvent) {
+        self.inbox.events.lock().push_back(event);
+        self.inbox.arrivals.notify_one();
+    }
+}
+
+impl OutcomeBus for FakeBus {
+    fn publish(&self, outcomes: Arc<Outcomes>) {
+        let claims = outcomes.claims.iter().map(|claim| format!("{} {}", claim.user, claim.status.name()));
+        let rejected = outcomes.rejected.iter().map(|user| format!("{user} rejected"));
+        let people: Vec<String> = claims.chain(rejected).collect();
+        self.journal.note(format!("told {}", people.join(", ")).trim_end());
+        if !*self.is_lossy.lock() {
+            self.send(BusEvent::News(outcomes));
+        }
+    }
+
+    fn subscribe(&self) -> Box<dyn OutcomeSubscription> {
+        Box::new(Subscription(self.inbox.clone()))
+    }
+}
+
+struct Subscription(Arc<Inbox>);
+
+#[async_trait]
+impl OutcomeSubscription for Subscription {
+    async fn next(&mut self) -> BusEvent {
+        loop {
+            if let Some(event) = self.0.events.lock().pop_front() {
+                return event;
+            }
+            self.0.arrivals.notified().await;
+        }
+    }
+}
