@@ -54,6 +54,7 @@ impl PersonalStanding {
 
 /// Looks a claim up: the row if there is one, else what this node remembers. The row is not read when this node knows,
 /// as of at most a second ago, that there is none: a crowd that connects before the opening costs the database nothing.
+/// The board learns nothing from it: what it learns here, its follower would not tell to the person's other sockets.
 pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> PortResult<ClaimView> {
     let id = sale.sale.id;
     let now = ports.clock.now();
@@ -71,7 +72,6 @@ pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> Por
         };
         return Ok(ClaimView { sale: id, standing, position: None, order: None });
     };
-    sale.learn(&[claim]);
     view_claim(ports, claim).await
 }
 
@@ -89,3 +89,6 @@ pub async fn view_claim(ports: &Ports, claim: Claim) -> PortResult<ClaimView> {
     };
     Ok(ClaimView { sale: claim.sale, standing: PersonalStanding::Claim(claim), position, order })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! Facts about look-ups.
+
+use std::time::Duration;
+
+use super::*;
+use crate::board::Board;
+use crate::fakes::{HOLD, Node, claim, now, sale_id, sale_row, user};
+use crate::model::Outcomes;
+
+/// A node on which person 1 has a unit and person 2 stands by, and a board that knows of neither yet.
+fn node_and_board() -> (Node, Board) {
+    let board = Board::new();
+    let node = Node::new(1, 2);
+    board.put(sale_row(1, 2), node.ports.clock.now());
+    node.decide(&[1, 2, 3]);
+    node.clock.pass(Duration::from_secs(2));
+    (node, board)
+}
+
+fn look_up(node: &Node, board: &Board, number: u64) -> ClaimView {
+    now(look_up_claim(&node.ports, &board.lookup(sale_id()).unwrap(), user(number))).unwrap()
+}
+
+#[test]
+fn a_look_up_reads_the_row_and_counts_the_place() {
+    let (node, board) = node_and_board();
+    let view = look_up(&node, &board, 1);
+    assert_eq!((view.standing.name(), view.standing.rev(), view.position), ("reserved", 1, None));
+    assert_eq!(look_up(&node, &board, 3).position, Some(2));
+    assert_eq!(look_up(&node, &board, 9).standing, PersonalStanding::None);
+}
+
+#[test]
+fn a_look_up_does_not_take_the_news_from_those_who_are_told() {
+    let (node, board) = node_and_board();
+    look_up(&node, &board, 1);
+    let outcomes = Outcomes {
+        sale: sale_id(),
+        book: node.store.book(),
+        claims: vec![node.claim(1)],
+        rejected: Vec::new(),
+    };
+    let news = board.apply(&outcomes, node.ports.clock.now()).unwrap();
+    assert_eq!(news.claims, [node.claim(1)], "other sockets of this person are still to be told");
+}
+
+#[test]
+fn a_rejection_is_remembered_only_where_there_is_no_row() {
+    let (node, board) = node_and_board();
+    let rejected = vec![user(1), user(9)];
+    let outcomes = Outcomes { sale: sale_id(), book: node.store.book(), claims: Vec::new(), rejected };
+    board.apply(&outcomes, node.ports.clock.now());
+    assert_eq!(look_up(&node, &board, 1).standing.name(), "reserved");
+    assert_eq!(look_up(&node, &board, 9).standing.name(), "rejected");
+}
+
+#[test]
+fn a_row_is_not_read_again_where_every_claim_is_known_to_be_of_others() {
+    let (node, board) = node_and_board();
+    let everybody = [1, 2, 3].map(|number| node.claim(number)).to_vec();
+    let mut outcomes =
+        Outcomes { sale: sale_id(), book: node.store.book(), claims: everybody, rejected: Vec::new() };
+    board.apply(&outcomes, node.ports.clock.now());
+    let sale = board.lookup(sale_id()).unwrap();
+    let at = node.ports.clock.now();
+    assert!(sale.had_no_claim(user(9), at) && !sale.had_no_claim(user(1), at));
+    assert!(!sale.had_no_claim(user(9), at + Duration::from_millis(1_001)), "only what is current counts");
+    outcomes.book.version += 1;
+    outcomes.book.next_seq += 1;
+    outcomes.claims = vec![claim(1, ClaimStatus::Reserved, 1)];
+    board.apply(&outcomes, at + HOLD);
+    assert!(!sale.had_no_claim(user(9), at + HOLD), "a claim is not known: it may be this person's");
+}
