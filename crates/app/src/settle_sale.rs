@@ -35,11 +35,18 @@ pub async fn settle_sale(ports: &Ports, id: SaleId) -> PortResult<u64> {
 /// Settles every sale that may still change by itself.
 ///
 /// # Errors
-/// The first failure; the sales after it wait for the next sweep.
+/// The first failure; it does not hold up the sales after it.
 pub async fn sweep(ports: &Ports) -> PortResult<u64> {
     let mut changed = 0;
+    let mut failure = None;
     for id in ports.sales.list_unsettled().await? {
-        changed += settle_sale(ports, id).await?;
+        match settle_sale(ports, id).await {
+            Ok(changes) => changed += changes,
+            Err(error) => failure = failure.or(Some(error)),
+        }
     }
-    Ok(changed)
+    failure.map_or(Ok(changed), Err)
 }
+
+#[cfg(test)]
+mod tests;
