@@ -99,3 +99,6 @@ fn count(ports: &Ports, batch: &RequestBatch, outcomes: &Outcomes) {
         .increment(outcomes.rejected.len() as u64);
     metrics::histogram!("miaosha_decision_lag_seconds").record(lag.as_secs_f64());
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,3 +36,6 @@ pub async fn give_up(ports: &Ports, sale: SaleId, user: UserId, rev: Option<u64>
     announce(ports, Outcomes { sale, book, claims, rejected: Vec::new() }).await;
     Ok(GivenUp::Done(given_up))
 }
+
+#[cfg(test)]
+mod tests;
