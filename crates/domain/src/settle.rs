@@ -31,7 +31,7 @@ pub struct Standing {
 pub struct Settled {
     /// The claims to write, each once.
     pub changes: Vec<ClaimChange>,
-    /// Whether another transaction has more to do at once.
+    /// Whether another transaction has more to do at once. Never true of one that did nothing itself.
     pub more: bool,
 }
 
@@ -154,11 +154,13 @@ impl<'a> Settlement<'a> {
         let nothing_can_come_back = self.book.free() == 0 && self.book.incoming == 0 && self.holding == 0;
         self.book.all_paid = nothing_can_come_back;
         self.book.turn_standby(terms);
-        if *self.book != before {
+        let is_ending_standby = self.book.standby_over && self.book.standing > 0;
+        let has_rest = is_full || self.book.incoming > 0 || is_ending_standby;
+        let has_progressed = *self.book != before;
+        if has_progressed {
             self.book.version += 1;
         }
-        let is_ending_standby = self.book.standby_over && self.book.standing > 0;
-        Settled { more: is_full || self.book.incoming > 0 || is_ending_standby, changes: self.changes }
+        Settled { more: has_rest && has_progressed, changes: self.changes }
     }
 
     fn serve_standby(&mut self, terms: &Terms, now: Timestamp) {

@@ -225,3 +225,13 @@ fn stock_added_while_few_stand_by_is_up_for_sale_at_once() {
     let added = crowded.add_stock(10_000).unwrap();
     assert!(added.more && crowded.book.incoming > 0, "more stand by than one transaction may promote");
 }
+
+#[test]
+fn a_book_that_counts_people_who_are_not_there_does_not_settle_for_ever() {
+    let mut world = full_sale(1, 1);
+    world.close();
+    let mut book = world.book;
+    book.standing = 1;
+    let settled = super::settle(&world.terms, &mut book, world.standing(), world.now);
+    assert!(settled.changes.is_empty() && !settled.more, "nothing was done, so nothing more can be");
+}
