@@ -62,3 +62,35 @@ impl OutcomeSubscription for InProcessSubscription {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use miaosha_domain::ids::SaleId;
+    use miaosha_domain::sale::Book;
+    use miaosha_testkit::contract::{run, scene};
+
+    use super::*;
+
+    fn news() -> Arc<Outcomes> {
+        let sale = SaleId::new(1).unwrap();
+        let book = Book::new(1, &scene::TERMS);
+        Arc::new(Outcomes { sale, book, claims: Vec::new(), rejected: Vec::new() })
+    }
+
+    #[test]
+    fn a_follower_too_far_behind_hears_of_a_gap_and_then_the_newest() {
+        run(async {
+            let bus = InProcessBus::new(4);
+            let mut follower = bus.subscribe();
+            for _ in 0..9 {
+                bus.publish(news());
+            }
+            assert!(matches!(follower.next().await, BusEvent::Gap));
+            for _ in 0..4 {
+                assert!(matches!(follower.next().await, BusEvent::News(_)));
+            }
+            bus.shut_down();
+            assert!(matches!(follower.next().await, BusEvent::Closed));
+        });
+    }
+}

@@ -230,3 +230,119 @@ impl ReceiptState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::{join, join_all};
+    use miaosha_domain::decide::Ask;
+    use miaosha_domain::ids::{SaleId, UserId};
+    use miaosha_domain::time::Timestamp;
+    use miaosha_testkit::contract::{poll_once, run};
+
+    use super::*;
+
+    fn batch(raw: u64) -> RequestBatch {
+        let ask = Ask { user: UserId::new(raw).unwrap(), quantity: 1 };
+        let sale = SaleId::new(1).unwrap();
+        RequestBatch { sale, asks: vec![ask], accepted_at: Timestamp::from_millis(0) }
+    }
+
+    fn is_retryable(result: &PortResult<()>) -> bool {
+        matches!(result, Err(PortError::Retryable { .. }))
+    }
+
+    #[test]
+    fn a_publisher_waits_for_the_decision() {
+        run(async {
+            let queue = InProcessQueue::new(9);
+            let mut publishing = queue.publish(batch(1));
+            assert!(poll_once(publishing.as_mut()).await.is_none());
+            let delivery = queue.next().await.unwrap();
+            assert!(poll_once(publishing.as_mut()).await.is_none());
+            delivery.ack().await.unwrap();
+            publishing.await.unwrap();
+        });
+    }
+
+    #[test]
+    fn more_batches_than_may_wait_are_refused_without_effect() {
+        run(async {
+            let queue = InProcessQueue::new(2);
+            let mut waiting = [queue.publish(batch(1)), queue.publish(batch(2))];
+            for publishing in &mut waiting {
+                assert!(poll_once(publishing.as_mut()).await.is_none());
+            }
+            let refused = queue.publish(batch(3)).await;
+            assert!(matches!(refused, Err(PortError::Overloaded { .. })));
+            for raw in 1..3 {
+                let delivery = queue.next().await.unwrap();
+                assert_eq!(*delivery.batch(), batch(raw));
+                delivery.ack().await.unwrap();
+            }
+            assert!(poll_once(queue.next().as_mut()).await.is_none());
+        });
+    }
+
+    #[test]
+    fn who_waits_is_told_when_a_batch_is_parked_or_discarded() {
+        run(async {
+            let queue = InProcessQueue::new(9);
+            let consume = async {
+                queue.next().await.unwrap().park().await.unwrap();
+                queue.next().await.unwrap().discard().await.unwrap();
+            };
+            let publishing = join_all([queue.publish(batch(1)), queue.publish(batch(2))]);
+            let (published, ()) = join(publishing, consume).await;
+            assert!(published.iter().all(is_retryable));
+        });
+    }
+
+    #[test]
+    fn one_discarded_part_is_enough_to_tell_the_publisher() {
+        run(async {
+            let queue = InProcessQueue::new(9);
+            let asks = [1, 2].into_iter().flat_map(|raw| batch(raw).asks).collect();
+            let consume = async {
+                queue.next().await.unwrap().split().await.unwrap();
+                queue.next().await.unwrap().discard().await.unwrap();
+                queue.next().await.unwrap().ack().await.unwrap();
+            };
+            let (published, ()) = join(queue.publish(RequestBatch { asks, ..batch(1) }), consume).await;
+            assert!(is_retryable(&published));
+        });
+    }
+
+    #[test]
+    fn the_shutdown_fails_what_waits_and_lets_what_was_delivered_be_settled() {
+        run(async {
+            let queue = InProcessQueue::new(9);
+            let consume = async {
+                let [first, second] = [queue.next().await.unwrap(), queue.next().await.unwrap()];
+                queue.shut_down();
+                first.ack().await.unwrap();
+                drop(second);
+                assert!(queue.next().await.is_none());
+            };
+            let publishing = join_all([1, 2, 3].map(|raw| queue.publish(batch(raw))));
+            let (published, ()) = join(publishing, consume).await;
+            assert!(published[0].is_ok());
+            assert!(is_retryable(&published[1]) && is_retryable(&published[2]));
+        });
+    }
+
+    #[test]
+    fn what_comes_back_comes_first() {
+        run(async {
+            let queue = InProcessQueue::new(9);
+            let consume = async {
+                drop(queue.next().await.unwrap());
+                for raw in 1..4 {
+                    let delivery = queue.next().await.unwrap();
+                    assert_eq!((delivery.batch(), delivery.is_redelivered()), (&batch(raw), raw == 1));
+                    delivery.ack().await.unwrap();
+                }
+            };
+            join(join_all([1, 2, 3].map(|raw| queue.publish(batch(raw)))), consume).await;
+        });
+    }
+}

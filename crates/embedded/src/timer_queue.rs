@@ -99,3 +99,80 @@ impl TimerQueue for InProcessTimers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use miaosha_testkit::contract::{ManualClock, poll_once, run};
+
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn sale(raw: u64) -> SaleId {
+        SaleId::new(raw).unwrap()
+    }
+
+    #[test]
+    fn wake_ups_come_by_the_clock_the_earliest_first() {
+        run(async {
+            let clock = Arc::new(ManualClock::new(NOON));
+            let timers = InProcessTimers::new(Arc::clone(&clock) as _);
+            for raw in [3, 1, 2] {
+                timers.schedule(sale(raw), NOON + SECOND * u32::try_from(raw).unwrap()).await.unwrap();
+            }
+            for raw in 1..4 {
+                let mut waiting = timers.next();
+                assert!(poll_once(waiting.as_mut()).await.is_none());
+                clock.advance(Duration::from_millis(999));
+                assert!(poll_once(waiting.as_mut()).await.is_none());
+                clock.advance(Duration::from_millis(1));
+                assert_eq!(waiting.await, Some(sale(raw)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_sale_is_woken_once_for_a_moment() {
+        run(async {
+            let timers = InProcessTimers::new(Arc::new(ManualClock::new(NOON)));
+            for due in [NOON, NOON, NOON - SECOND] {
+                timers.schedule(sale(1), due).await.unwrap();
+            }
+            for _ in 0..2 {
+                assert_eq!(timers.next().await, Some(sale(1)));
+            }
+            assert!(poll_once(timers.next().as_mut()).await.is_none());
+        });
+    }
+
+    #[test]
+    fn of_two_who_wait_each_gets_a_wake_up() {
+        run(async {
+            let clock = Arc::new(ManualClock::new(NOON));
+            let timers = InProcessTimers::new(Arc::clone(&clock) as _);
+            let (mut first, mut second) = (timers.next(), timers.next());
+            assert!(poll_once(first.as_mut()).await.is_none());
+            assert!(poll_once(second.as_mut()).await.is_none());
+            timers.schedule(sale(1), NOON + SECOND).await.unwrap();
+            timers.schedule(sale(2), NOON + SECOND).await.unwrap();
+            clock.advance(SECOND);
+            let (first, second) = futures_util::future::join(first, second).await;
+            assert_eq!([first, second], [Some(sale(1)), Some(sale(2))]);
+        });
+    }
+
+    #[test]
+    fn more_wake_ups_than_may_wait_are_refused() {
+        run(async {
+            let timers = InProcessTimers::new(Arc::new(ManualClock::new(NOON)));
+            for raw in 1..=InProcessTimers::WAITING_MAX {
+                timers.schedule(sale(raw as u64), NOON).await.unwrap();
+            }
+            let refused = timers.schedule(sale(u64::from(u32::MAX)), NOON).await;
+            assert!(matches!(refused, Err(PortError::Overloaded { .. })));
+        });
+    }
+}

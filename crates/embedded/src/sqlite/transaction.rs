@@ -143,3 +143,6 @@ fn serve(transaction: Transaction<'_>, steps: &Receiver<Step>, longest: Duration
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

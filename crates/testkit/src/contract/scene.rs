@@ -159,7 +159,12 @@ pub async fn decided(tx: &mut Box<dyn SaleTx>, sale: SaleId, users: Range<u64>) 
 
 /// Ends what is due in [`SALE`] and promotes. Returns the changes.
 pub async fn settle_once(stores: &Stores) -> Vec<ClaimChange> {
-    let mut tx = lock(stores).await;
+    settle_in(stores, SALE).await
+}
+
+/// The same in any sale.
+pub async fn settle_in(stores: &Stores, sale: SaleId) -> Vec<ClaimChange> {
+    let mut tx = stores.sales.lock(sale).await.expect("locking works").expect("the sale is there");
     let standing = tx.standing().await.expect("what is due is read");
     let mut book = tx.book();
     let settled = settle(&tx.terms(), &mut book, standing, tx.now());
