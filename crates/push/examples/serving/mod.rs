@@ -1,7 +1,7 @@
 //! The least web server that carries this crate: hyper, one task for each connection, routing by path prefix.
 
 use std::convert::Infallible;
-use std::io::Write as _;
+use std::net::{TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,45 +11,39 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use miaosha_push::{Server, http};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-
-/// The value behind a command-line option.
-pub(crate) fn option(name: &str) -> Option<String> {
-    let mut arguments = std::env::args();
-    arguments.find(|argument| argument == name)?;
-    arguments.next()
-}
 
 type Routes = Arc<Vec<(&'static str, Server)>>;
 
-/// Serves each server under its path, on all addresses that `listen` (`host:port`) stands for, until the process is
-/// ended. Prints the first of them once it listens.
-pub(crate) fn serve(listen: &str, routes: Vec<(&'static str, Server)>) -> std::io::Result<()> {
+/// Listens on all addresses that `listen` (`host:port`) stands for, as far as the machine has them.
+pub(crate) fn bind(listen: &str) -> std::io::Result<Vec<TcpListener>> {
+    let bound: Vec<_> =
+        listen.to_socket_addrs()?.filter_map(|address| TcpListener::bind(address).ok()).collect();
+    if bound.is_empty() {
+        Err(std::io::Error::other(format!("cannot listen on {listen}")))
+    } else {
+        Ok(bound)
+    }
+}
+
+/// Serves each server under its path until the process is ended.
+pub(crate) fn serve(listeners: Vec<TcpListener>, routes: Vec<(&'static str, Server)>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let routes = Arc::new(routes);
     runtime.block_on(async {
         let mut accepting = JoinSet::new();
-        for address in tokio::net::lookup_host(listen).await? {
-            // A host may have a name for an address family that it does not have.
-            let Ok(listener) = TcpListener::bind(address).await else {
-                continue;
-            };
-            if accepting.is_empty() {
-                let mut stdout = std::io::stdout();
-                writeln!(stdout, "listening on {}", listener.local_addr()?)?;
-                stdout.flush()?;
-            }
-            accepting.spawn(accept(listener, Arc::clone(&routes)));
+        for listener in listeners {
+            listener.set_nonblocking(true)?;
+            accepting.spawn(accept(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&routes)));
         }
-        match accepting.join_next().await {
-            None => Err(std::io::Error::other(format!("cannot listen on {listen}"))),
-            Some(ended) => ended?,
+        while let Some(ended) = accepting.join_next().await {
+            ended??;
         }
+        Ok(())
     })
 }
 
-async fn accept(listener: TcpListener, routes: Routes) -> std::io::Result<()> {
+async fn accept(listener: tokio::net::TcpListener, routes: Routes) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         let routes = Arc::clone(&routes);

@@ -7,6 +7,7 @@ use super::Key;
 use super::outbox::Outbox;
 use super::wheel::Tick;
 use crate::command::PollAnswer;
+use crate::engine::packet::Packet;
 use crate::engine::session_id::SECRET_BYTES;
 use crate::socketio::attachments::Gathering;
 use crate::websocket::decoder::Remainder;
@@ -45,8 +46,9 @@ pub(crate) enum Transport {
         session: Key,
         has_been_asked: bool,
     },
-    /// A long-polling session that its client has closed, until the client's last request has been answered.
-    Lingering,
+    /// A long-polling session that has ended, until the client has asked for its last packets: those in the outbox, and
+    /// then this one.
+    Lingering(Packet<'static>),
 }
 
 /// A session that has no connection of its own.
@@ -77,7 +79,7 @@ impl Connection {
     pub(crate) fn stream(&mut self) -> Option<&mut TcpStream> {
         match &mut self.transport {
             Transport::WebSocket(stream) | Transport::Probe { stream, .. } => Some(stream),
-            Transport::Polling(_) | Transport::Lingering => None,
+            Transport::Polling(_) | Transport::Lingering(_) => None,
         }
     }
 }

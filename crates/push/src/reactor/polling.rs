@@ -51,10 +51,6 @@ impl Reactor {
         key: Key,
         answer: oneshot::Sender<PollAnswer>,
     ) -> Result<(), (oneshot::Sender<PollAnswer>, Refusal)> {
-        // The client may have completed its upgrade before it sent this: look what its WebSocket says first.
-        if let Some(Upgrade::Probing { connection, .. }) = self.polling(key).map(|polling| polling.upgrade) {
-            self.read(connection, false);
-        }
         let connection = &mut self.connections[key as usize];
         match &mut connection.transport {
             Transport::Polling(polling) if polling.pending.is_none() => {
@@ -66,9 +62,16 @@ impl Reactor {
                 self.doom(key, DisconnectReason::Malformed);
                 Err((answer, Refusal::BadRequest))
             }
-            Transport::Lingering => {
-                let _gone = answer.send(Ok(write_payload(&[Packet::Noop.to_frame()])));
-                self.doom(key, DisconnectReason::TransportClosed);
+            Transport::Lingering(last) => {
+                let last = last.to_frame();
+                let body = match connection.outbox.take() {
+                    Some(outbox) => write_payload(outbox.frames()),
+                    None => {
+                        self.doom(key, DisconnectReason::TransportClosed);
+                        write_payload(&[last])
+                    }
+                };
+                let _gone = answer.send(Ok(body));
                 Ok(())
             }
             Transport::WebSocket(_) | Transport::Probe { .. } => Err((answer, Refusal::BadRequest)),
@@ -173,6 +176,11 @@ impl Reactor {
     }
 
     fn answer_poll(&mut self, key: Key) {
+        // The client may have completed its upgrade before it sent the request: see what its WebSocket says first.
+        if let Some(Upgrade::Probing { connection, .. }) = self.polling(key).map(|polling| polling.upgrade) {
+            self.read(connection, false);
+            self.close_doomed();
+        }
         let Some(connection) = self.connections.get_mut(key as usize) else {
             return;
         };
@@ -196,36 +204,45 @@ impl Reactor {
         }
     }
 
-    /// Answers what its client still waits for. `true` if the session has to stay until the client's last request.
+    /// Tells the client that the session has ended. `true` if the record has to stay until it has been told.
     pub(super) fn close_polling(&mut self, key: Key, reason: DisconnectReason) -> bool {
         let connection = &mut self.connections[key as usize];
         let Transport::Polling(polling) = &mut connection.transport else {
             return false;
         };
         let Polling { pending, upgrade } = std::mem::take(&mut **polling);
-        let outbox = connection.outbox.take();
-        if let Upgrade::Probing { connection: probe, .. } = upgrade {
-            self.doom(probe, reason);
-        }
+        // A client that has ended the session itself only wants its request answered.
         let is_closed_by_client = reason == DisconnectReason::TransportClosed;
-        let Some(pending) = pending else {
-            if !is_closed_by_client {
-                return false;
+        let last = if is_closed_by_client { Packet::Noop } else { Packet::Close };
+        // What waits goes first and alone: a client acts on the close before it acts on what comes with it.
+        let has_request_left = match (pending, connection.outbox.take()) {
+            (Some(pending), Some(outbox)) => pending.send(Ok(write_payload(outbox.frames()))).is_ok(),
+            (Some(pending), None) => {
+                let _gone = pending.send(Ok(write_payload(&[last.to_frame()])));
+                false
             }
-            // The client's request for packets may still be on its way, on another connection.
-            let connection = &mut self.connections[key as usize];
-            connection.transport = Transport::Lingering;
+            (None, outbox) => {
+                connection.outbox = outbox;
+                true
+            }
+        };
+        let is_orderly = matches!(
+            reason,
+            DisconnectReason::TransportClosed | DisconnectReason::ServerLeft | DisconnectReason::GoingAway
+        );
+        let must_linger = has_request_left && is_orderly;
+        if must_linger {
+            connection.transport = Transport::Lingering(last);
             connection.gathering = None;
             connection.is_doomed = false;
             connection.heartbeat_at = NEVER;
             connection.close_by = self.now + ticks(self.server.config().ping_timeout);
             self.rearm(key);
-            return true;
-        };
-        let last = if is_closed_by_client { Packet::Noop } else { Packet::Close }.to_frame();
-        let waiting = outbox.iter().flat_map(|outbox| outbox.frames());
-        let _gone = pending.send(Ok(write_payload(waiting.chain([&last]))));
-        false
+        }
+        if let Upgrade::Probing { connection: probe, .. } = upgrade {
+            self.doom(probe, reason);
+        }
+        must_linger
     }
 
     /// The long-polling state of a session, if that is how it is carried.

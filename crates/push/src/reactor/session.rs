@@ -326,7 +326,7 @@ impl Reactor {
                 }
             }
             Transport::Polling(polling) if polling.pending.is_some() => self.answerable.push(key),
-            Transport::Lingering => return,
+            Transport::Lingering(_) => return,
             _ => {}
         }
         let outbox = connection.outbox.get_or_insert_default();
@@ -377,7 +377,7 @@ impl Reactor {
                     return;
                 }
             }
-            Transport::WebSocket(_) | Transport::Lingering => {}
+            Transport::WebSocket(_) | Transport::Lingering(_) => {}
         }
         self.wheel.cancel(key);
         let mut connection = self.connections.remove(key as usize);

@@ -1,10 +1,4 @@
-//! The server that the official Engine.IO v4 and Socket.IO v5 protocol test suites expect to find.
-//!
-//! `cargo run -p miaosha-push --example conformance [-- --listen localhost:3000]`, then run the suites. The tests in
-//! `tests/` run the same cases against it on a free port. It prints the address once it listens.
-
-#[path = "serving/mod.rs"]
-mod serving;
+//! What the official protocol test suites expect of a server: echoes of everything, quick heart-beats.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -66,8 +60,8 @@ impl Application for EchoSockets {
     }
 }
 
-fn main() -> std::io::Result<()> {
-    let listen = serving::option("--listen").unwrap_or("localhost:3000".to_owned());
+/// Starts the two servers, for bare sessions and for Socket.IO, with the settings that the suites name.
+pub(crate) fn start() -> std::io::Result<(Server, Server)> {
     let config = Config {
         namespaces: vec!["/".to_owned(), "/custom".to_owned()],
         ping_interval: Duration::from_millis(300),
@@ -84,5 +78,5 @@ fn main() -> std::io::Result<()> {
     let sockets = Server::start(config, Arc::new(EchoSockets { auths }))?;
     let server = sockets.clone();
     std::thread::spawn(move || EchoSockets::show_auths(&server, &shown));
-    serving::serve(&listen, vec![("/engine.io/", sessions), ("/socket.io/", sockets)])
+    Ok((sessions, sockets))
 }
