@@ -179,9 +179,7 @@ impl RequestDesk {
         let mut shutdown = pin!(shutdown);
         let mut in_flight = InFlight::new();
         loop {
-            while in_flight.len() >= self.limits.in_flight_max {
-                in_flight.next().await;
-            }
+            self.await_room(&mut in_flight).await;
             let batches = {
                 let arrival = pin!(self.next_batches(&mut in_flight));
                 match future::select(shutdown.as_mut(), arrival).await {
@@ -189,10 +187,10 @@ impl RequestDesk {
                     Either::Right((batches, _)) => batches,
                 }
             };
-            self.hand_over(batches, &mut in_flight);
+            self.hand_over(batches, &mut in_flight).await;
         }
         self.open.lock().is_closed = true;
-        self.hand_over(self.take_batches(), &mut in_flight);
+        self.hand_over(self.take_batches(), &mut in_flight).await;
         while in_flight.next().await.is_some() {}
     }
 
@@ -221,9 +219,17 @@ impl RequestDesk {
         open.by_sale.drain().map(|(_, batch)| batch).filter(|batch| !batch.asks.is_empty()).collect()
     }
 
-    fn hand_over<'a>(&'a self, batches: Vec<OpenBatch>, in_flight: &mut InFlight<'a>) {
+    /// Hands batches over, as many at a time as may be in flight.
+    async fn hand_over<'a>(&'a self, batches: Vec<OpenBatch>, in_flight: &mut InFlight<'a>) {
         for batch in batches {
+            self.await_room(in_flight).await;
             in_flight.push(self.publish(batch).boxed());
+        }
+    }
+
+    async fn await_room(&self, in_flight: &mut InFlight<'_>) {
+        while in_flight.len() >= self.limits.in_flight_max {
+            in_flight.next().await;
         }
     }
 
