@@ -1,0 +1,119 @@
+//! What can be asked of the load generator: one variant of `Command` for each subcommand.
+//!
+//! Every flag's text carries its unit. The parsers of durations, rates and shares are in `cli/units.rs`.
+
+mod units;
+
+use crate::http::Target;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Loads a Miaosha site and says how it did.
+#[derive(Debug, Parser)]
+#[command(name = "miaosha-load", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Buy(BuyArgs),
+}
+
+/// Send the buy call of one sale for many people, and count the answers.
+///
+/// Ends by itself: when every token is sent, after --requests, or after --duration plus at most one --timeout.
+/// Ctrl-C ends it early, with the summary; a second one at once and without.
+/// Exit code: 0 finished, 1 more errors than --max-error-share, 2 wrong usage.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct BuyArgs {
+    /// The site's root, such as `http://127.0.0.1:8080`; plain HTTP only
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Target,
+
+    /// The sale's id, decimal digits
+    #[arg(long, value_name = "ID", value_parser = units::parse_sale_id)]
+    pub(crate) sale: String,
+
+    /// File of session tokens, one a line, a line a person; `-` reads them from stdin
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) tokens: PathBuf,
+
+    /// The answer to the sale's question; empty if it has none
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) answer: String,
+
+    /// Keep-alive connections, which is also the most requests in flight at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=16_000))]
+    pub(crate) connections: u32,
+
+    /// Threads that send, each with its share of the connections
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: u32,
+
+    /// Most requests to send, those sent again not counted [default: every token --repeat times]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
+
+    /// Open loop: requests a second, by the clock, whatever the site does; latency then counts from the moment
+    /// a request was due [default: closed loop, each connection sends as soon as it has its answer]
+    #[arg(long, value_name = "R/s", value_parser = units::parse_rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Longest time to go on sending (ms, s, m; at most 60m)
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::parse_run_time)]
+    pub(crate) duration: Duration,
+
+    /// Times that each token is sent, in rounds: everyone once, then everyone again
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) repeat: u64,
+
+    /// Longest time for one request, connecting included (ms, s, m; at most 5m)
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::parse_timeout)]
+    pub(crate) timeout: Duration,
+
+    /// Send again what failed or was answered 429 or 5xx, after Retry-After or a growing pause (50 ms to 2 s),
+    /// until it is answered otherwise or the time is up
+    #[arg(long)]
+    pub(crate) retry: bool,
+
+    /// Exit with 1 if a greater share (0 to 1) of the people's requests ended in an error: none or a 5xx answer
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = units::parse_share)]
+    pub(crate) max_error_share: f64,
+
+    /// Write the report as JSON, with the histograms' buckets (microseconds) for each second
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write a line for each token: index from 0, last HTTP status, status or code in its body, with tabs between;
+    /// 0 as the HTTP status and the kind of error (or `not_sent`) if it was never answered
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcomes: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "Examples:
+  miaosha token mint --users 1..100000 > tokens.txt
+  miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt
+  miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --rate 5000/s --duration 20s --json buy.json
+  miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --retry --outcomes outcomes.tsv --max-error-share 0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_shown_are_accepted() {
+        let calls = EXAMPLES.lines().map(str::trim).filter(|line| line.starts_with("miaosha-load"));
+        let parsed: Vec<_> = calls.map(|call| Cli::try_parse_from(call.split(' ')).unwrap()).collect();
+        assert_eq!(parsed.len(), 3);
+    }
+}
