@@ -1,1 +1,230 @@
+//! Facts about following. A test polls the follower as an executor would, and moves the clock by hand.
 
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::FutureExt as _;
+use miaosha_domain::claim::ClaimStatus;
+use miaosha_domain::sale::SaleState;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::board::PersonalState;
+use crate::fakes::{FakeDelivery, Fault, HOLD, LASTS, Node, now, sale_id, sale_row, user};
+use crate::manage_sale::close_sale;
+use crate::settle_sale::settle_sale;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Notes what it hears.
+#[derive(Default)]
+struct Ear {
+    claims: Mutex<Vec<(u64, ClaimStatus)>>,
+    rejected: Mutex<Vec<u64>>,
+    states: Mutex<Vec<SaleState>>,
+}
+
+impl Listener for Ear {
+    fn hear(&self, news: &News) {
+        self.claims.lock().extend(news.claims.iter().map(|claim| (claim.user.get(), claim.status)));
+        self.rejected.lock().extend(news.rejected.iter().map(|user| user.get()));
+        self.states.lock().extend(news.state);
+    }
+}
+
+/// A node that is followed.
+struct Followed {
+    node: Node,
+    board: Arc<Board>,
+    ear: Arc<Ear>,
+    run: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Followed {
+    fn new(node: Node) -> Self {
+        let (board, ear) = (Arc::new(Board::new()), Arc::new(Ear::default()));
+        let follower = Follower::new(node.ports.clone(), board.clone(), ear.clone());
+        let mut followed = Self { node, board, ear, run: Box::pin(follower.run()) };
+        assert!(!followed.poll());
+        followed
+    }
+
+    /// Lets the follower do what it can; whether it has ended.
+    fn poll(&mut self) -> bool {
+        self.run.as_mut().now_or_never().is_some()
+    }
+
+    fn pass(&mut self, span: Duration) {
+        self.node.clock.pass(span);
+        assert!(!self.poll());
+    }
+
+    /// What was heard of claims since the last time.
+    fn heard(&self) -> Vec<(u64, ClaimStatus)> {
+        std::mem::take(&mut self.ear.claims.lock())
+    }
+
+    /// Whether all claims of the sale were read since the journal was looked at last.
+    fn has_read_everything(&self) -> bool {
+        self.node.journal.take().contains(&"claims read".to_owned())
+    }
+}
+
+#[test]
+fn at_first_every_sale_and_every_claim_is_read() {
+    let node = Node::new(1, 1);
+    node.bus.lose_everything();
+    node.decide(&[1, 2]);
+    let followed = Followed::new(node);
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved), (2, ClaimStatus::Standby)]);
+    assert_eq!(followed.board.lookup(sale_id()).unwrap().claims_lacking(), 0);
+}
+
+#[test]
+fn news_is_told_as_it_comes_and_not_again_by_its_events() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    followed.node.decide(&[1, 2]);
+    followed.poll();
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved)]);
+    assert_eq!(*followed.ear.rejected.lock(), [2]);
+    for _ in 0..12 {
+        followed.pass(SECOND);
+    }
+    assert_eq!(followed.heard(), []);
+}
+
+#[test]
+fn lost_news_is_made_good_from_the_events_within_a_second() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.decide(&[1, 2]);
+    followed.poll();
+    followed.heard();
+    followed.node.bus.lose_everything();
+    followed.node.clock.pass(HOLD - SECOND / 2);
+    followed.poll();
+    followed.node.clock.pass(SECOND / 2);
+    now(settle_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.poll();
+    assert_eq!(followed.heard(), []);
+    followed.has_read_everything();
+    followed.pass(SECOND / 2);
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Expired), (2, ClaimStatus::Reserved)]);
+    assert!(!followed.has_read_everything(), "the events are enough");
+}
+
+#[test]
+fn after_a_gap_everything_is_read_at_once() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.bus.lose_everything();
+    followed.node.decide(&[1]);
+    followed.has_read_everything();
+    followed.node.bus.send(BusEvent::Gap);
+    followed.poll();
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved)]);
+    assert!(followed.has_read_everything());
+}
+
+#[test]
+fn after_a_long_silence_of_the_database_everything_is_read() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.decide(&[1]);
+    followed.poll();
+    followed.node.bus.lose_everything();
+    for _ in 0..11 {
+        followed.node.faults.next("event ids", Fault::Retryable);
+    }
+    followed.node.clock.pass(HOLD);
+    now(settle_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.heard();
+    for _ in 0..11 {
+        assert!(!followed.poll());
+        followed.node.clock.pass(SECOND);
+    }
+    assert_eq!(followed.heard(), []);
+    followed.has_read_everything();
+    followed.poll();
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Expired)], "its event is older than what is read of them");
+    assert!(followed.has_read_everything());
+}
+
+#[test]
+fn events_that_could_not_be_followed_up_are_read_again() {
+    let mut followed = Followed::new(Node::new(2, 1));
+    followed.node.decide(&[1]);
+    followed.poll();
+    followed.node.bus.lose_everything();
+    followed.heard();
+    followed.node.faults.next("claims by events", Fault::Retryable);
+    followed.node.decide(&[2]);
+    followed.pass(SECOND);
+    assert_eq!(followed.heard(), []);
+    followed.pass(SECOND);
+    assert_eq!(followed.heard(), [(2, ClaimStatus::Reserved)]);
+}
+
+#[test]
+fn a_claim_that_is_lacking_is_read_even_when_its_event_was_missed() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    followed.node.decide(&[1]);
+    followed.poll();
+    followed.heard();
+    let mut row = now(followed.node.ports.sales.lookup(sale_id())).unwrap().unwrap();
+    row.book.next_seq += 1;
+    row.book.version += 1;
+    followed.board.put(row, followed.node.ports.clock.now());
+    followed.has_read_everything();
+    followed.pass(SECOND);
+    assert!(followed.has_read_everything());
+}
+
+#[test]
+fn news_of_an_unknown_sale_waits_for_its_row() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    let mut row = sale_row(1, 0);
+    row.sale.id = SaleId::new(2).unwrap();
+    followed.node.store.put(row);
+    let delivery = FakeDelivery::new(&followed.node.journal, &[7]).of_sale(SaleId::new(2).unwrap());
+    now(crate::decide_batch::decide_batch(&followed.node.ports, Box::new(delivery))).unwrap();
+    followed.poll();
+    assert_eq!(followed.heard(), [(7, ClaimStatus::Reserved)]);
+    let sale = followed.board.lookup(SaleId::new(2).unwrap()).unwrap();
+    let known = sale.personal_state(user(7), followed.node.ports.clock.now());
+    assert!(matches!(known, PersonalState::Claimed(_)));
+}
+
+#[test]
+fn news_of_an_unknown_sale_whose_row_cannot_be_read_is_made_good_later() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    let mut row = sale_row(1, 0);
+    row.sale.id = SaleId::new(2).unwrap();
+    followed.node.store.put(row);
+    followed.node.faults.next("sale lookup", Fault::Retryable);
+    let delivery = FakeDelivery::new(&followed.node.journal, &[7]).of_sale(SaleId::new(2).unwrap());
+    now(crate::decide_batch::decide_batch(&followed.node.ports, Box::new(delivery))).unwrap();
+    followed.poll();
+    assert_eq!(followed.heard(), [(7, ClaimStatus::Reserved)]);
+}
+
+#[test]
+fn the_turns_of_a_sale_are_told_without_any_news() {
+    let node = Node::new(1, 1);
+    let mut followed = Followed::new(node);
+    followed.pass(LASTS);
+    assert_eq!(*followed.ear.states.lock(), [SaleState::Ended]);
+}
+
+#[test]
+fn a_change_of_the_book_whose_news_was_lost_is_told_within_a_second() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.bus.lose_everything();
+    now(close_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.pass(SECOND);
+    assert_eq!(*followed.ear.states.lock(), [SaleState::Ended]);
+}
+
+#[test]
+fn following_ends_with_the_bus() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.bus.send(BusEvent::Closed);
+    assert!(followed.poll());
+}
