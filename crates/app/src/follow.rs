@@ -131,14 +131,14 @@ impl Follower {
         }
     }
 
-    async fn read_sale(&self, id: SaleId) -> PortResult<()> {
+    async fn read_sale(&mut self, id: SaleId) -> PortResult<()> {
         if let Some(row) = self.ports.sales.lookup(id).await? {
             self.board.put(row, self.ports.clock.now());
         }
         Ok(())
     }
 
-    async fn read_sales(&self) -> PortResult<()> {
+    async fn read_sales(&mut self) -> PortResult<()> {
         let mut before = None;
         loop {
             let rows = self.ports.sales.list(before, SALES_PAGE).await?;
@@ -150,7 +150,7 @@ impl Follower {
         }
     }
 
-    async fn read_claims(&self, sale: &Arc<BoardSale>, after: u64) -> PortResult<()> {
+    async fn read_claims(&mut self, sale: &Arc<BoardSale>, after: u64) -> PortResult<()> {
         let mut after = after;
         loop {
             let claims = self.ports.claims.list(sale.sale.id, after, CLAIMS_PAGE).await?;

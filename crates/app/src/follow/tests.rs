@@ -37,7 +37,8 @@ struct Followed {
     node: Node,
     board: Arc<Board>,
     ear: Arc<Ear>,
-    run: Pin<Box<dyn Future<Output = ()>>>,
+    // `Send`: a role spawns it on whichever thread there is.
+    run: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Followed {
@@ -100,7 +101,7 @@ fn lost_news_is_made_good_from_the_events_within_a_second() {
     followed.poll();
     followed.heard();
     followed.node.bus.lose_everything();
-    followed.node.clock.pass(HOLD - SECOND / 2);
+    followed.node.clock.pass(HOLD.checked_sub(SECOND / 2).unwrap());
     followed.poll();
     followed.node.clock.pass(SECOND / 2);
     now(settle_sale(&followed.node.ports, sale_id())).unwrap();
