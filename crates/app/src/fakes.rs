@@ -158,7 +158,10 @@ pub(crate) enum Fault {
 
 /// Calls that are to go wrong, by name, once each.
 #[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Vec<(&'static str, usize, Fault)>>>);
+pub(crate) struct Faults(Arc<Mutex<Vec<Planned>>>);
+
+/// The call, how many of it go well before, and what is wrong then.
+type Planned = (&'static str, usize, Fault);
 
 impl Faults {
     pub(crate) fn next(&self, call: &'static str, fault: Fault) {

@@ -56,7 +56,7 @@ fn news_of_a_sale_that_is_not_known_is_not_taken_in() {
 #[test]
 fn a_claim_is_news_once_and_only_at_a_higher_rev() {
     let board = board();
-    let mut told = |revs: &[(u64, ClaimStatus)]| {
+    let told = |revs: &[(u64, ClaimStatus)]| {
         let claims = revs.iter().map(|&(rev, status)| claim(1, status, rev)).collect();
         let outcomes = news_of(&board, |_| {}, claims);
         let news = board.apply(&outcomes, START).unwrap();

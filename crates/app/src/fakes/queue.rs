@@ -76,43 +76,22 @@ impl RequestQueue for FakeQueue {
     }
 }
 
-/// How a delivery was settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Settlement {
-    Acked,
-    Parked,
-    Split,
-    Discarded,
-}
-
-/// A delivery that notes how it was settled.
+/// A delivery that notes in the journal how it was settled.
 pub(crate) struct FakeDelivery {
     batch: RequestBatch,
     journal: Journal,
-    settled: Arc<Mutex<Option<Settlement>>>,
 }
 
 impl FakeDelivery {
     pub(crate) fn new(journal: &Journal, people: &[u64]) -> Self {
         let asks = people.iter().map(|&number| Ask { user: user(number), quantity: 1 }).collect();
         let batch = RequestBatch { sale: sale_id(), asks, accepted_at: START };
-        Self { batch, journal: journal.clone(), settled: Arc::default() }
+        Self { batch, journal: journal.clone() }
     }
 
     pub(crate) fn of_sale(mut self, sale: SaleId) -> Self {
         self.batch.sale = sale;
         self
-    }
-
-    /// How it was settled, once it was.
-    pub(crate) fn settled(&self) -> Arc<Mutex<Option<Settlement>>> {
-        self.settled.clone()
-    }
-
-    fn settle(&self, settlement: Settlement) -> PortResult<()> {
-        self.journal.note(format!("{settlement:?}").to_lowercase());
-        *self.settled.lock() = Some(settlement);
-        Ok(())
     }
 }
 
@@ -127,19 +106,23 @@ impl Delivery for FakeDelivery {
     }
 
     async fn ack(self: Box<Self>) -> PortResult<()> {
-        self.settle(Settlement::Acked)
+        self.journal.note("acked");
+        Ok(())
     }
 
     async fn park(self: Box<Self>) -> PortResult<()> {
-        self.settle(Settlement::Parked)
+        self.journal.note("parked");
+        Ok(())
     }
 
     async fn split(self: Box<Self>) -> PortResult<()> {
-        self.settle(Settlement::Split)
+        self.journal.note("split");
+        Ok(())
     }
 
     async fn discard(self: Box<Self>) -> PortResult<()> {
-        self.settle(Settlement::Discarded)
+        self.journal.note("discarded");
+        Ok(())
     }
 }
 

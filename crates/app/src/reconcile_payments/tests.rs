@@ -52,7 +52,7 @@ fn state(node: &Node) -> (ClaimStatus, PaymentStatus, ProviderState) {
 #[test]
 fn the_provider_is_first_asked_after_five_seconds() {
     let node = paying(ProviderState::Authorised);
-    node.clock.pass(ASK_AFTER - Duration::from_millis(1));
+    node.clock.pass(ASK_AFTER.checked_sub(Duration::from_millis(1)).unwrap());
     reconcile_all(&node);
     assert_eq!(node.journal.take(), Vec::<String>::new());
     node.clock.pass(Duration::from_millis(1));
