@@ -44,5 +44,6 @@ export default defineConfig({
     setupFiles: ["src/test/setup.ts"],
     restoreMocks: true,
     retry: 0,
+    testTimeout: 20_000,
   },
 });

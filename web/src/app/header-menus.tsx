@@ -37,7 +37,11 @@ export function ThemeChoice() {
       <ListboxButton className={ROUND} aria-label={t.nav.theme}>
         <ThemeIcon className="size-5" />
       </ListboxButton>
-      <ListboxOptions anchor={{ to: "bottom end", gap: 6 }} className={PANEL}>
+      <ListboxOptions
+        modal={false}
+        anchor={{ to: "bottom end", gap: 6 }}
+        className={PANEL}
+      >
         {themes.map(({ id, name }) => (
           <ListboxOption
             key={id}
@@ -65,7 +69,7 @@ export function AccountMenu({ name }: { name: string }) {
       <MenuButton className={ROUND} aria-label={t.nav.account(name)}>
         <AccountIcon className="size-6" />
       </MenuButton>
-      <MenuItems anchor={{ to: "bottom end", gap: 6 }} className={PANEL}>
+      <MenuItems modal={false} anchor={{ to: "bottom end", gap: 6 }} className={PANEL}>
         <p className="truncate px-3 py-2 text-soft text-sm">{name}</p>
         <MenuItem>
           <Link to="/" className={`${ITEM} sm:hidden`}>

@@ -24,7 +24,7 @@ export function TextField({ label, hint, error, action, ...input }: TextFieldPro
           {...input}
           invalid={error !== null}
           {...(error === null ? {} : { "aria-errormessage": error_id })}
-          className={`min-h-12 w-full rounded-md border bg-sheet px-3.5 text-base ${
+          className={`min-h-12 w-full scroll-mt-44 rounded-md border bg-sheet px-3.5 text-base placeholder:text-soft ${
             error === null ? "border-edge" : "border-2 border-bad"
           }`}
         />

@@ -8,6 +8,7 @@ import { ButtonLink } from "../../ui/button";
 import { selectClaimView } from "../claim/claim-slice";
 import { useOutcomeText } from "../claim/outcome-text";
 import { outcomeOf } from "../claim/rule";
+import { useClaim } from "../claim/use-claim";
 import { Countdown } from "../live/countdown";
 import { ProductImage } from "../sales/product-image";
 import { openSale } from "../sales/sales-actions";
@@ -22,13 +23,14 @@ export function CheckoutPage() {
   const navigate = useNavigate();
   const sale = useAppSelector((state) => selectSale(state, id));
   const view = useAppSelector((state) => selectClaimView(state, id));
-  const { sending, problem } = useAppSelector(selectCheckout);
+  const { sending, awaiting, problem } = useAppSelector(selectCheckout);
   const outcome = outcomeOf(view, sale?.state ?? null);
 
   useEffect(() => {
     dispatch(checkoutOpened());
     void dispatch(openSale(id));
   }, [id, dispatch]);
+  useClaim(id);
 
   if (sale === null || view.claim === null)
     return (
@@ -72,7 +74,7 @@ export function CheckoutPage() {
       </aside>
       <CheckoutForm
         sale={sale}
-        busy={sending !== null || outcome === "paying"}
+        busy={sending !== null || awaiting !== null || outcome === "paying"}
         problem={problem}
         onSend={async (body) => {
           const order = await dispatch(checkOut(id, body));

@@ -4,7 +4,7 @@ import { createSlice, type PayloadAction } from "@reduxjs/toolkit";
 import type { CheckoutBody, Order } from "../../api/types";
 import type { AppThunk } from "../../app/store";
 import { lookUp } from "../claim/claim-actions";
-import { claimReported, selectClaimView } from "../claim/claim-slice";
+import { claimReported, endAwaited, selectClaimView } from "../claim/claim-slice";
 import { orderRead } from "../orders/orders-slice";
 
 export interface CheckoutState {
@@ -92,7 +92,7 @@ export function checkOut(
     }
     if (!("id" in answer.body)) {
       dispatch(paymentUnderWay({ sale, rev: claim?.rev ?? 0 }));
-      await dispatch(lookUp(sale));
+      dispatch(endAwaited(sale));
       return null;
     }
     dispatch(paymentEnded({ problem: null }));

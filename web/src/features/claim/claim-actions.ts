@@ -59,7 +59,7 @@ export function lookUp(sale: string): AppThunk<Promise<void>> {
       const answer = await api.getClaim(sale);
       if (answer.ok) claim = answer.body;
     }
-    if (claim !== null && selectToken(getState()) === asked_as)
+    if (claim !== null && claim !== "refused" && selectToken(getState()) === asked_as)
       dispatch(claimReported({ ...claim, sale }));
   };
 }
@@ -83,7 +83,7 @@ export function giveUp(sale: string): AppThunk<Promise<string | null>> {
 function refusal(sale: string, problem: Problem): AppThunk {
   return (dispatch) => {
     const { code, status, retry_after_ms } = problem;
-    const busy = status === 429 || status >= 500;
+    const busy = status === 429 || status === 408 || status >= 500;
     if (busy || code === "offline") {
       const reason = code === "offline" ? "offline" : "busy";
       dispatch(askDelayed({ sale, reason, retry_after_ms }));

@@ -14,7 +14,7 @@ import {
 import { openSale } from "../sales/sales-actions";
 import { sessionEnded } from "../session/session-slice";
 import { ask } from "./claim-actions";
-import { claimReported, selectClaimView } from "./claim-slice";
+import { claimReported, claimWanted, selectClaimView } from "./claim-slice";
 import { outcomeOf } from "./rule";
 
 const ASK = "POST /sales/1/requests";
@@ -226,6 +226,24 @@ describe("the connection", () => {
     await pass(0);
     expect(store.getState().sales.by_id["1"]?.state).toBe("sold_out");
     expect(outcome()).toBe("standby");
+  });
+
+  it("that_never_stands_leaves_the_claim_to_a_look_up_over_http", async () => {
+    const standby = aClaim({ status: "standby", rev: 1, seq: 9 });
+    server.replies[LOOK_UP] = [{ status: 200, body: standby }];
+    store.dispatch(claimWanted("1"));
+    await pass(5_000);
+    expect(outcome()).toBe("standby");
+  });
+
+  it("that_answers_a_look_up_with_a_problem_is_not_asked_by_another_way", async () => {
+    server.acks.watch = () => ({ sale: "1", state: "open", claim: aClaim() });
+    server.acks.lookup = () => ({ code: "overloaded" });
+    server.connect();
+    await store.dispatch(ask("1", ""));
+    await pass(5_000);
+    expect(lookUps()).toBe(1);
+    expect(server.count(LOOK_UP)).toBe(0);
   });
 
   it("refused_as_unauthenticated_ends_the_session", () => {

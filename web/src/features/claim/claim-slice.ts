@@ -144,6 +144,23 @@ const slice = createSlice({
         }
       },
     },
+    /** A page shows the sale: whoever is not told soon by the socket looks up. */
+    claimWanted: {
+      prepare: withMoment<string>,
+      reducer(state, { payload, meta }: Timed<string>) {
+        const view = viewOf(state, payload, meta);
+        if (view.claim === null)
+          view.look_up_due_ms ??= meta.at_ms + UNTOLD_MS + spreadMs(meta.jitter);
+      },
+    },
+    /** Something was set going whose end is pushed; look up if it is not. */
+    endAwaited: {
+      prepare: withMoment<string>,
+      reducer(state, { payload, meta }: Timed<string>) {
+        const view = viewOf(state, payload, meta);
+        view.look_up_due_ms = meta.at_ms + UNTOLD_MS;
+      },
+    },
     lookUpBegun: {
       prepare: withMoment<string>,
       reducer(state, { payload, meta }: Timed<string>) {
@@ -160,6 +177,7 @@ const slice = createSlice({
         const view = viewOf(state, payload.sale, meta);
         const before = view.claim;
         view.claim = mergeClaim(before, payload);
+        if (before === null) view.look_up_due_ms = null;
         const changed =
           before?.rev !== view.claim.rev || before.status !== view.claim.status;
         if (changed) {
@@ -211,6 +229,8 @@ export const {
   askRefused,
   askGivenUp,
   requestsRestored,
+  claimWanted,
+  endAwaited,
   lookUpBegun,
   claimReported,
   newsRead,

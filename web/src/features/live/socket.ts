@@ -27,8 +27,11 @@ export interface Live {
   isConnected: () => boolean;
   /** Follows a sale until the page is left. Repeating it asks for the state anew. */
   watch: (sale: string) => void;
-  /** The claim by the `lookup` event; null if no answer came in time. */
-  lookUp: (sale: string) => Promise<Claim | null>;
+  /**
+   * The claim by the `lookup` event. `refused` if the server would not say,
+   * which is no reason to ask it by another way; null if no answer came in time.
+   */
+  lookUp: (sale: string) => Promise<Claim | "refused" | null>;
 }
 
 const ACK_TIMEOUT_MS = 4_000;
@@ -66,13 +69,15 @@ export function createLive(
     if (ack.standby) dispatch(standbyTicked({ ...ack.standby, sale }));
     if (!signed_in) return;
     const claim = ack.claim ?? (await lookUpOn(from, sale));
-    if (claim && from === socket) dispatch(claimReported({ ...claim, sale }));
+    if (claim && claim !== "refused" && from === socket)
+      dispatch(claimReported({ ...claim, sale }));
   }
 
-  async function lookUpOn(from: Socket, sale: string): Promise<Claim | null> {
+  async function lookUpOn(from: Socket, sale: string): Promise<Claim | "refused" | null> {
     const sent_ms = Date.now();
     const claim = await emitWithAck<Claim>(from, "lookup", { sale });
-    if (claim === null || typeof claim.status !== "string") return null;
+    if (claim === null) return null;
+    if (typeof claim.status !== "string") return "refused";
     const sample = sampleRoundTrip(claim.server_time, sent_ms, Date.now());
     if (sample !== null) dispatch(clockSampled(sample));
     return claim;

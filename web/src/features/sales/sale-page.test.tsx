@@ -1,6 +1,6 @@
-import { act, screen, within } from "@testing-library/react";
+import { act, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import type { Claim, Sale } from "../../api/types";
 import {
   aClaim,
@@ -174,7 +174,7 @@ describe("the result", () => {
     const dialog = await screen.findByRole("dialog", { name: "Leave standby?" });
     expect(within(dialog).getByRole("button", { name: "Keep it" })).toHaveFocus();
     await userEvent.click(within(dialog).getByRole("button", { name: "Leave" }));
-    await vi.waitFor(() => expect(stage).toHaveAttribute("data-outcome", "left"));
+    await waitFor(() => expect(stage).toHaveAttribute("data-outcome", "left"));
   });
 });
 

@@ -7,6 +7,7 @@ import { useAppDispatch, useAppSelector } from "../../app/hooks";
 import { problemText, useFormats, useText } from "../../i18n";
 import { Button, ButtonLink } from "../../ui/button";
 import { ProblemBox } from "../../ui/form";
+import { useClaim } from "../claim/use-claim";
 import { selectLocale } from "../settings/settings-slice";
 import { Price } from "./price";
 import { ProductImage } from "./product-image";
@@ -26,6 +27,7 @@ export function SalePage() {
   useEffect(() => {
     void dispatch(openSale(id));
   }, [id, locale, dispatch]);
+  useClaim(id);
 
   if (sale === null)
     return problem === null ? (

@@ -73,7 +73,6 @@ export function SalesPage() {
 function Featured({ sale }: { sale: Sale }) {
   const t = useText();
   const formats = useFormats();
-  const on_now = sale.state !== "scheduled" && sale.state !== "ended";
   return (
     <section
       aria-labelledby="featured"
@@ -97,13 +96,11 @@ function Featured({ sale }: { sale: Sale }) {
           </p>
         )}
         <p className="text-white/85">
-          {on_now
-            ? t.sales.units(sale.stock)
-            : `${whenText(sale, t, formats)} · ${t.sales.units(sale.stock)}`}
+          {`${whenText(sale, t, formats)} · ${t.sales.units(sale.stock)}`}
         </p>
       </div>
       <div className="flex flex-col gap-5 p-5 sm:p-8">
-        <ProductImage sale={sale} className="aspect-[16/9] w-full md:aspect-[16/8]" />
+        <ProductImage sale={sale} className="aspect-[16/9] w-full" />
         <div className="grid gap-2">
           <h2 id="featured" className="font-black text-3xl tracking-tight sm:text-4xl">
             {sale.title}
@@ -171,9 +168,10 @@ function whenText(
   t: ReturnType<typeof useText>,
   formats: ReturnType<typeof useFormats>,
 ): string {
-  return sale.state === "ended"
-    ? t.sales.ended_at(formats.moment(sale.ends_at))
-    : t.sales.opens_at(formats.moment(sale.starts_at));
+  if (sale.state === "ended") return t.sales.ended_at(formats.moment(sale.ends_at));
+  return sale.state === "scheduled"
+    ? t.sales.opens_at(formats.moment(sale.starts_at))
+    : t.sales.until(formats.moment(sale.ends_at));
 }
 
 /** Open sales first, then what opens next, then what is over; null while unread. */

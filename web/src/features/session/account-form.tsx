@@ -84,6 +84,7 @@ export function AccountForm({
           autoComplete="username"
           inputMode="email"
           autoCapitalize="none"
+          maxLength={254}
           value={values.email}
           onChange={set("email")}
           error={errors.email}
@@ -93,6 +94,7 @@ export function AccountForm({
             label={t.session.name}
             name="name"
             autoComplete="name"
+            maxLength={100}
             value={values.name}
             onChange={set("name")}
             error={errors.name}

@@ -1,6 +1,6 @@
-import { screen } from "@testing-library/react";
+import { screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { aSale, type FakeServer, fakeServer } from "../../test/fake-server";
 import { renderApp } from "../../test/render-app";
 import { nextPath } from "./require-session";
@@ -30,7 +30,7 @@ describe("signing up", () => {
     server.replies["POST /users"] = [{ status: 201, body: ACCEPTED }];
     const { path } = renderApp("/sign-up?next=%2Fsales%2F1", server);
     await signUp();
-    await vi.waitFor(() => expect(path()).toBe("/sales/1"));
+    await waitFor(() => expect(path()).toBe("/sales/1"));
     expect(server.connections).toEqual([null, "token-9"]);
   });
 
