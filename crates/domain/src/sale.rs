@@ -146,9 +146,9 @@ impl Book {
         book
     }
 
-    /// Units that nobody holds.
+    /// Units that nobody holds; none if more are taken than there are, which [`crate::audit`] reports.
     pub fn free(&self) -> u32 {
-        self.stock - self.taken
+        self.stock.saturating_sub(self.taken)
     }
 
     /// Whether people stand by who may still be served.

@@ -132,7 +132,9 @@ impl<'a> Settlement<'a> {
             self.book.standing -= claim.quantity;
         } else {
             self.book.taken -= claim.quantity;
-            self.holding -= 1;
+            // A payment needs no lock of the sale: the claim may have been sold between being read and being counted.
+            // Then the commit meets a changed row, and all of this is done again.
+            self.holding = self.holding.saturating_sub(1);
         }
         self.changes.push(claim.change_to(end));
     }
@@ -165,11 +167,8 @@ impl<'a> Settlement<'a> {
 
     fn serve_standby(&mut self, terms: &Terms, now: Timestamp) {
         while self.book.serves_standby() {
-            let Some(head) =
-                self.heads.pop_front_if(|head| head.quantity <= self.book.stock - self.book.taken)
-            else {
-                break;
-            };
+            let free = self.book.free();
+            let Some(head) = self.heads.pop_front_if(|head| head.quantity <= free) else { break };
             self.book.standing -= head.quantity;
             self.book.taken += head.quantity;
             self.book.serving_seq = head.seq;

@@ -219,3 +219,11 @@ fn counts_are_by_state() {
     assert_eq!((counts.reserved, counts.paying, counts.paid, counts.refunded), (1, 0, 1, 1));
     assert_eq!((counts.standby, counts.rejected, counts.orders, counts.refunds), (2, 0, 2, 1));
 }
+
+#[test]
+fn a_book_that_promises_too_much_is_reported_and_promises_nothing_more() {
+    let mut snapshot = sound();
+    snapshot.book.stock = 1;
+    assert!(!audit(&snapshot).is_empty());
+    assert_eq!(snapshot.book.free(), 0, "whoever shows or uses the broken book does not fall over it");
+}
