@@ -1,7 +1,9 @@
 //! Facts about deciding a batch. Random histories are in [`crate::world`].
 
 use crate::claim::ClaimStatus;
-use crate::decide::Answer;
+use std::collections::HashMap;
+
+use crate::decide::{Answer, Ask, Decision, decide};
 use crate::sale::{pause, resume};
 use crate::world::{LASTS, World, user};
 
@@ -146,4 +148,17 @@ fn what_was_parked_is_decided_once_the_paused_sale_has_ended() {
     assert_eq!(decided(&mut world, &[1, 2]), ["reserved", "none"], "it cannot be resumed any more");
     closed.close();
     assert_eq!(decided(&mut closed, &[1]), ["none"]);
+}
+
+#[test]
+fn no_newcomer_gets_a_unit_while_somebody_stands_by() {
+    let mut world = World::new(1, 2);
+    world.decide(&[1, 2]);
+    let mut book = world.book;
+    book.stock += 1;
+    assert!(book.free() > 0 && book.standing > 0, "as no commit leaves it");
+    let ask = Ask { user: user(3), quantity: 1 };
+    let decision = decide(world.sale, &world.terms, &mut book, &[ask], &HashMap::new(), world.now);
+    let Decision::Decided { answers, .. } = decision else { panic!("parked") };
+    assert_eq!(statuses(&answers), ["standby"]);
 }
