@@ -183,3 +183,6 @@ async fn change<Refusal>(
     announce(ports, Outcomes { sale: id, book, claims, rejected: Vec::new() }).await;
     Ok(Managed::Done(book))
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,8 @@ pub trait SaleStore: Send + Sync {
     /// Sales with an id below `before`, newest first, at most `limit`.
     async fn list(&self, before: Option<SaleId>, limit: u32) -> PortResult<Vec<SaleRow>>;
 
-    /// Every sale that may still change by itself: one whose standby is not over, where somebody stands by, reserves
-    /// or pays, or where units wait to be put up. In the order of id.
+    /// Every sale that may still change by itself, in the order of id: each whose standby is not over, and of the
+    /// others each where somebody stands by, reserves or pays, or where units wait to be put up.
     async fn list_unsettled(&self) -> PortResult<Vec<SaleId>>;
 
     /// Begins a transaction that holds the lock of the sale's row; waits for other holders. `None` if there is no
