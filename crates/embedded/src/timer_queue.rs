@@ -128,6 +128,7 @@ mod tests {
                 assert!(poll_once(waiting.as_mut()).await.is_none());
                 clock.advance(Duration::from_millis(999));
                 assert!(poll_once(waiting.as_mut()).await.is_none());
+                assert!(poll_once(timers.next().as_mut()).await.is_none());
                 clock.advance(Duration::from_millis(1));
                 assert_eq!(waiting.await, Some(sale(raw)));
             }
