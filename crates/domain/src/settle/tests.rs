@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::claim::ClaimStatus;
-use crate::settle::{CHANGES_MAX, ENDS_MAX, GiveUpError};
+use crate::settle::{CHANGES_MAX, ENDS_MAX, GiveUpError, Standing};
 use crate::world::{GRACE, HOLD, LASTS, LEASE, World, user};
 
 /// A sale with this many reserved, and this many standing by after them.
@@ -234,4 +234,27 @@ fn a_book_that_counts_people_who_are_not_there_does_not_settle_for_ever() {
     book.standing = 1;
     let settled = super::settle(&world.terms, &mut book, world.standing(), world.now);
     assert!(settled.changes.is_empty() && !settled.more, "nothing was done, so nothing more can be");
+}
+
+#[test]
+fn a_claim_sold_between_being_read_as_due_and_being_counted_is_no_panic() {
+    let mut world = full_sale(1, 0);
+    world.pass(HOLD);
+    let standing = Standing { holding: 0, ..world.standing() };
+    let settled = super::settle(&world.terms, &mut world.book, standing, world.now);
+    assert_eq!(settled.changes.len(), 1, "its commit meets a changed row, and writes nothing");
+}
+
+#[test]
+fn while_units_wait_to_be_put_up_nothing_is_over() {
+    let mut world = full_sale(1, 2);
+    world.pay(1);
+    world.now = world.terms.ends_at;
+    let mut book = world.book;
+    book.incoming = 1;
+    let leaver = world.claims[&user(3)];
+    super::give_up(&world.terms, &mut book, leaver, world.standing(), None, world.now).unwrap();
+    assert!(!book.all_paid && !book.standby_over);
+    super::settle(&world.terms, &mut book, world.standing(), world.now);
+    assert_eq!((book.incoming, book.serving_seq), (0, 2));
 }
