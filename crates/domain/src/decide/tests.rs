@@ -1,8 +1,8 @@
 //! Facts about deciding a batch. Random histories are in [`crate::world`].
 
-use crate::claim::ClaimStatus;
 use std::collections::HashMap;
 
+use crate::claim::ClaimStatus;
 use crate::decide::{Answer, Ask, Decision, decide};
 use crate::sale::{pause, resume};
 use crate::world::{LASTS, World, user};
