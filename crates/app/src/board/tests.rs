@@ -172,6 +172,14 @@ fn accepted_requests_are_forgotten_when_the_sale_stops_being_sold_out() {
 }
 
 #[test]
+fn accepted_requests_are_remembered_while_the_sale_stays_open() {
+    let board = board();
+    queue_up(&board, 8, START);
+    board.apply(&news_of(&board, |book| book.taken = 1, Vec::new()), START).unwrap();
+    assert!(is_queued(&board, 8, START));
+}
+
+#[test]
 fn a_rejection_is_told_once_unless_the_person_asked_again() {
     let board = board();
     let outcomes = rejection(&board, 1);

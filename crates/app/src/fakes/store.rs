@@ -226,6 +226,7 @@ impl ClaimStore for FakeStore {
     }
 
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>> {
+        self.journal.note(format!("{} events read", events.len()));
         self.faults.around("claims by events", || {
             let data = self.data.lock();
             let about = data.events.iter().filter(|event| events.contains(&event.id));

@@ -88,10 +88,12 @@ fn news_is_told_as_it_comes_and_not_again_by_its_events() {
     followed.poll();
     assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved)]);
     assert_eq!(*followed.ear.rejected.lock(), [2]);
+    followed.node.journal.take();
     for _ in 0..12 {
         followed.pass(SECOND);
     }
     assert_eq!(followed.heard(), []);
+    assert_eq!(followed.node.journal.take(), ["1 events read"], "each event is read once");
 }
 
 #[test]

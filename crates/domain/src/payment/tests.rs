@@ -80,7 +80,9 @@ fn a_lease_that_ends_after_the_deadline_leaves_a_reservation_that_expires() {
     let id = world.begin(1).unwrap();
     world.pass(LEASE);
     assert!(world.fail(id));
-    assert_eq!(world.status(1), Some(ClaimStatus::Reserved), "no payment ends a claim that holds a unit");
+    let claim = world.claims[&user(1)];
+    assert_eq!(claim.hold_until, claim.deadline, "even one that has passed");
+    assert_eq!(claim.status, ClaimStatus::Reserved, "no payment ends a claim that holds a unit");
     world.settle();
     assert_eq!(world.status(1), Some(ClaimStatus::Expired));
     assert_eq!(world.book.free(), 1);

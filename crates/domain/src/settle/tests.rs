@@ -203,6 +203,18 @@ fn a_large_standby_is_rejected_in_transactions_of_a_bounded_size() {
 }
 
 #[test]
+fn ends_and_rejections_together_are_bounded_too() {
+    let mut world = full_sale(600, 1_200);
+    world.now = world.terms.standby_ends_at();
+    let first = world.settle_once();
+    assert!(first.more);
+    assert_eq!(first.changes.len(), CHANGES_MAX);
+    world.settle();
+    assert_eq!(world.with_status(ClaimStatus::Expired).len(), 600);
+    assert_eq!(world.with_status(ClaimStatus::Rejected).len(), 1_200);
+}
+
+#[test]
 fn a_large_addition_serves_a_large_standby_bit_by_bit_and_in_order() {
     let mut world = full_sale(1, 10_000);
     let added = world.add_stock(10_000).unwrap();
