@@ -2,6 +2,8 @@
 //!
 //! What the client expects is in `npm/client.test.js`; here is the server that it speaks to. Needs Node.js and npm.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};

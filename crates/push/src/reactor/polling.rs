@@ -64,13 +64,12 @@ impl Reactor {
             }
             Transport::Lingering(last) => {
                 let last = last.to_frame();
-                let body = match connection.outbox.take() {
-                    Some(outbox) => write_payload(outbox.frames()),
-                    None => {
-                        self.doom(key, DisconnectReason::TransportClosed);
-                        write_payload(&[last])
-                    }
-                };
+                let waiting = connection.outbox.take();
+                if waiting.is_none() {
+                    self.doom(key, DisconnectReason::TransportClosed);
+                }
+                let body =
+                    waiting.map_or_else(|| write_payload(&[last]), |outbox| write_payload(outbox.frames()));
                 let _gone = answer.send(Ok(body));
                 Ok(())
             }

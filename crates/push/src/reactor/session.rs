@@ -11,7 +11,7 @@ use mio::{Interest, Token};
 use super::connection::{Connection, Transport, Upgrade};
 use super::outbox::Outbox;
 use super::sockets::NO_SOCKET;
-use super::wheel::NEVER;
+use super::wheel::{NEVER, Tick};
 use super::{Ending, Key, Layer, Reactor, as_key, is_session, ticks};
 use crate::application::DisconnectReason;
 use crate::command::Refusal;
@@ -54,10 +54,8 @@ impl Reactor {
         let connect_timeout = ticks(config.connect_timeout);
         let is_socketio = matches!(self.layer, Layer::Sockets(_));
         let connection = &mut self.connections[key as usize];
-        // Clients that came in one storm are not to be pinged in one storm: the first ping comes up to half an
-        // interval early, by the session's random part.
-        let spread = u64::from(u16::from_be_bytes([connection.secret[0], connection.secret[1]]));
-        connection.heartbeat_at = self.now + interval - ((interval / 2 * spread) >> 16);
+        let spread = u16::from_be_bytes([connection.secret[0], connection.secret[1]]);
+        connection.heartbeat_at = self.now + first_ping_delay(interval, spread);
         if is_socketio {
             connection.close_by = self.now + connect_timeout;
         }
@@ -393,6 +391,12 @@ impl Reactor {
     }
 }
 
+/// Clients that came in one storm are not to be pinged in one storm: the first ping comes up to half an interval early,
+/// by a part of the session's name that is random, and the later ones keep the distance.
+fn first_ping_delay(interval: Tick, spread: u16) -> Tick {
+    interval - ((interval / 2 * u64::from(spread)) >> 16)
+}
+
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -402,5 +406,28 @@ fn say_goodbye(stream: &mut TcpStream, outbox: Option<Box<Outbox>>, code: u16) {
     let is_written = outbox.is_none_or(|mut outbox| matches!(outbox.write_to(&mut *stream), Ok(true)));
     if is_written && stream.write(&server_close_frame(code)).is_err() {
         tracing::trace!("the client is gone already");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_pings_are_spread_evenly_over_half_an_interval() {
+        let interval = 1000;
+        let mut per_tenth = [0_u32; 10];
+        for spread in 0..=u16::MAX {
+            let delay = first_ping_delay(interval, spread);
+            assert!((501..=1000).contains(&delay), "{delay}");
+            per_tenth[usize::try_from((delay - 501) / 50).unwrap()] += 1;
+        }
+        assert!(per_tenth.iter().all(|count| (6000..7200).contains(count)), "{per_tenth:?}");
+    }
+
+    #[test]
+    fn deadlines_are_rounded_down() {
+        let of_millis = |span| ticks(std::time::Duration::from_millis(span));
+        assert!((of_millis(300) + of_millis(200)) * super::super::TICK_MS <= 500);
     }
 }

@@ -1,4 +1,4 @@
-//! The other end of the wire: plain HTTP/1 requests, and WebSockets of a known codec. Nothing here waits for a time;
+//! The other end of the wire: plain HTTP/1 requests, and messages through a known codec. Nothing here waits for a time;
 //! everything that is waited for has a deadline that only a defect reaches.
 
 use std::io::{Read as _, Write as _};
@@ -38,6 +38,11 @@ pub(crate) struct Socket(pub(crate) WebSocket<TcpStream>);
 impl Site {
     pub(crate) fn start() -> Self {
         let (sessions, sockets) = echo::start().unwrap();
+        Self::of(sessions, sockets)
+    }
+
+    /// The same for servers that the test has started.
+    pub(crate) fn of(sessions: Server, sockets: Server) -> Self {
         let listeners = serving::bind("127.0.0.1:0").unwrap();
         let address = listeners[0].local_addr().unwrap();
         let routes = vec![("/engine.io/", sessions.clone()), ("/socket.io/", sockets.clone())];

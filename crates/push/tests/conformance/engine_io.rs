@@ -31,7 +31,7 @@ mod handshake {
 
 mod message {
     mod http_long_polling {
-        use crate::client::Site;
+        use crate::client::{Pending, Site};
 
         /// Posts a body and gets the same back.
         fn is_echoed(body: &str) {
@@ -71,7 +71,7 @@ mod message {
             let site = Site::start();
             let target = site.open_polling("/engine.io/");
             let polls = [site.begin("GET", &target, "", ""), site.begin("GET", &target, "", "")];
-            let mut answers = polls.map(|poll| poll.finish()).map(|answer| (answer.status, answer.body));
+            let mut answers = polls.map(Pending::finish).map(|answer| (answer.status, answer.body));
             answers.sort_unstable();
             let refusal = r#"{"code":3,"message":"Bad request"}"#.to_owned();
             assert_eq!(answers, [(200, "1".to_owned()), (400, refusal)]);

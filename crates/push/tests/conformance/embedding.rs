@@ -1,0 +1,276 @@
+//! What an embedder may rely on: addressing, order, limits, isolation, and the end.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use miaosha_push::{
+    Admission, Application, ClientEvent, Config, ConnectRequest, DisconnectReason, Server, SocketId,
+};
+
+use crate::client::{DEADLINE, Site, Socket, wait_until};
+
+/// What the application was told.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Connecting(SocketId),
+    Left(SocketId, Option<u64>, DisconnectReason),
+}
+
+/// Accepts `{"tag":N}` under its tag, and lets the test answer for `{"later":true}`.
+struct Recorder {
+    told: Mutex<Sender<Told>>,
+}
+
+impl Application for Recorder {
+    fn connect(&self, _server: &Server, request: &ConnectRequest<'_>) -> Admission {
+        self.tell(Told::Connecting(request.socket));
+        let auth = request.auth.map_or("", |auth| auth.get());
+        if auth.contains("later") {
+            return Admission::Later;
+        }
+        let tag = auth.strip_prefix(r#"{"tag":"#).and_then(|rest| rest.strip_suffix('}'));
+        Admission::Accept { tag: tag.map(|tag| tag.parse().unwrap()) }
+    }
+
+    fn event(&self, server: &Server, event: &ClientEvent<'_>) {
+        match event.name {
+            "panic" => panic!("as the test asked"),
+            "join" => server.join(event.socket, "room"),
+            name => server.emit(event.socket, name, &[]),
+        }
+        if let Some(ack) = event.ack {
+            server.acknowledge(ack, &[]);
+        }
+    }
+
+    fn disconnected(&self, _server: &Server, socket: SocketId, tag: Option<u64>, reason: DisconnectReason) {
+        self.tell(Told::Left(socket, tag, reason));
+    }
+}
+
+impl Recorder {
+    fn tell(&self, told: Told) {
+        // The test may have ended before the server.
+        let _unheard = self.told.lock().unwrap().send(told);
+    }
+}
+
+fn start(config: Config) -> (Site, Receiver<Told>) {
+    let (told, heard) = channel();
+    let server = Server::start(config, Arc::new(Recorder { told: Mutex::new(told) })).unwrap();
+    (Site::of(server.clone(), server), heard)
+}
+
+/// Joins the main namespace with an auth payload, and the room.
+fn joined(site: &Site, auth: &str) -> Socket {
+    let mut socket = site.open_websocket("/socket.io/");
+    socket.send(&format!("40{auth}"));
+    assert!(socket.text().starts_with("40"));
+    socket.send(r#"421["join"]"#);
+    assert_eq!(socket.text(), "431[]");
+    socket
+}
+
+fn next(heard: &Receiver<Told>) -> Told {
+    heard.recv_timeout(DEADLINE).unwrap()
+}
+
+#[test]
+fn a_tag_reaches_all_sockets_of_its_number_on_all_threads() {
+    let (site, _heard) = start(Config { reactors: 3, ..Config::default() });
+    let mut sockets: Vec<Socket> = (0..6).map(|_| joined(&site, r#"{"tag":7}"#)).collect();
+    let mut other = joined(&site, r#"{"tag":8}"#);
+    site.sockets.tag("/", 7).emit("claim", &["1"]);
+    site.sockets.everyone("/").emit("end", &[]);
+    for socket in &mut sockets {
+        assert_eq!((socket.text().as_str(), socket.text().as_str()), (r#"42["claim",1]"#, r#"42["end"]"#));
+    }
+    assert_eq!(other.text(), r#"42["end"]"#);
+}
+
+#[test]
+fn a_batch_gives_each_tag_its_own_argument() {
+    let (site, _heard) = start(Config { reactors: 2, ..Config::default() });
+    let mut sockets: Vec<Socket> = (0..8).map(|tag| joined(&site, &format!(r#"{{"tag":{tag}}}"#))).collect();
+    site.sockets.emit_many("/", "claim", (0..1000_u64).map(|tag| (tag, format!("[{tag}]"))));
+    for (tag, socket) in sockets.iter_mut().enumerate() {
+        assert_eq!(socket.text(), format!(r#"42["claim",[{tag}]]"#));
+    }
+}
+
+#[test]
+fn one_caller_is_heard_in_its_order_whatever_the_address() {
+    let (site, heard) = start(Config::default());
+    let mut socket = joined(&site, r#"{"tag":7}"#);
+    let Told::Connecting(id) = next(&heard) else { panic!("it has connected") };
+    let server = &site.sockets;
+    for number in 0..50 {
+        let number = number.to_string();
+        server.emit(id, "a", &[&number]);
+        server.room("/", "room").emit("b", &[&number]);
+        server.tag("/", 7).emit("c", &[&number]);
+        server.emit_many("/", "d", [(7, &number)]);
+    }
+    for number in 0..50 {
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(socket.text(), format!(r#"42["{name}",{number}]"#));
+        }
+    }
+}
+
+#[test]
+fn a_long_polling_client_gets_the_same_as_a_websocket() {
+    let (site, _heard) = start(Config::default());
+    let target = site.open_polling("/socket.io/");
+    assert_eq!(site.post(&target, r#"40{"tag":7}"#).status, 200);
+    assert!(site.get(&target).body.starts_with("40{"));
+    site.sockets.tag("/", 7).emit_binary(
+        "e",
+        &[r#"{"_placeholder":true,"num":0}"#],
+        &[b"\x01\x02".as_slice().into()],
+    );
+    assert_eq!(site.get(&target).body, "451-[\"e\",{\"_placeholder\":true,\"num\":0}]\x1ebAQI=");
+}
+
+#[test]
+fn an_answer_may_come_later_and_from_elsewhere() {
+    let (site, heard) = start(Config::default());
+    let mut accepted = site.open_websocket("/socket.io/");
+    accepted.send(r#"40{"later":true}"#);
+    let Told::Connecting(id) = next(&heard) else { panic!("it connects") };
+    site.sockets.emit(id, "too early", &[]);
+    site.sockets.accept(id, Some(5));
+    site.sockets.tag("/", 5).emit("in time", &[]);
+    assert!(accepted.text().starts_with("40{"));
+    assert_eq!(accepted.text(), r#"42["in time"]"#);
+
+    let mut refused = site.open_websocket("/socket.io/");
+    refused.send(r#"40{"later":true}"#);
+    let Told::Connecting(id) = next(&heard) else { panic!("it connects") };
+    site.sockets.refuse(id, r#"{"message":"no"}"#);
+    site.sockets.accept(id, None);
+    assert_eq!(refused.text(), r#"44{"message":"no"}"#);
+}
+
+#[test]
+fn an_answer_that_does_not_come_closes_the_connection() {
+    let (site, _heard) = start(Config { connect_timeout: Duration::from_millis(50), ..Config::default() });
+    let mut socket = site.open_websocket("/socket.io/");
+    socket.send(r#"40{"later":true}"#);
+    socket.expect_close();
+}
+
+#[test]
+fn the_end_of_a_socket_is_told_once_with_its_tag_and_reason() {
+    let (site, heard) = start(Config::default());
+    for end in ["leave", "drop", "malformed"] {
+        let mut socket = joined(&site, r#"{"tag":7}"#);
+        let Told::Connecting(id) = next(&heard) else { panic!("it connects") };
+        let reason = match end {
+            "leave" => {
+                socket.send("41");
+                DisconnectReason::ClientLeft
+            }
+            "drop" => {
+                drop(socket);
+                DisconnectReason::TransportClosed
+            }
+            _ => {
+                socket.send("42{}");
+                DisconnectReason::Malformed
+            }
+        };
+        assert_eq!(next(&heard), Told::Left(id, Some(7), reason), "{end}");
+    }
+    wait_until("the last socket's end", || site.sockets.counts().sockets == 0);
+    site.sockets.shut_down();
+    assert_eq!(heard.try_recv().ok(), None);
+}
+
+#[test]
+fn a_panic_of_the_application_ends_one_connection_only() {
+    let (site, heard) = start(Config::default());
+    let mut unlucky = joined(&site, "");
+    let mut other = joined(&site, "");
+    unlucky.send(r#"42["panic"]"#);
+    unlucky.expect_close();
+    let left =
+        std::iter::from_fn(|| heard.recv_timeout(DEADLINE).ok()).find(|told| matches!(told, Told::Left(..)));
+    assert!(matches!(left, Some(Told::Left(_, None, DisconnectReason::ApplicationPanic))), "{left:?}");
+    other.send(r#"42["still here"]"#);
+    assert_eq!(other.text(), r#"42["still here"]"#);
+}
+
+#[test]
+fn more_connections_than_the_limit_are_refused_until_one_goes() {
+    let (site, _heard) = start(Config { max_connections: 2, ..Config::default() });
+    let first = joined(&site, "");
+    let _second = joined(&site, "");
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    assert_eq!(site.try_websocket(target).err(), Some(503));
+    assert_eq!(site.get("/socket.io/?EIO=4&transport=polling").status, 503);
+    assert_eq!(site.sockets.counts().refused_full, 2);
+    drop(first);
+    wait_until("the end of the first", || site.sockets.counts().connections == 1);
+    joined(&site, "");
+}
+
+#[test]
+fn more_connects_than_the_rate_are_refused() {
+    let (site, _heard) = start(Config { max_connects_per_second: 0, ..Config::default() });
+    let answer = site.get("/socket.io/?EIO=4&transport=polling");
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
+    let counts = site.sockets.counts();
+    assert_eq!((counts.refused_rate, counts.connections), (1, 0));
+}
+
+#[test]
+fn a_reader_that_is_too_slow_is_dropped_and_the_others_hear_all() {
+    let (site, _heard) = start(Config { outbox_bytes_max: 100_000, ..Config::default() });
+    let _slow = joined(&site, "");
+    let mut quick = joined(&site, "");
+    let text = format!("\"{}\"", "x".repeat(50_000));
+    let mut heard = 0;
+    // What the kernel buffers is not known, so broadcasts go on until it is full. The quick one reads along.
+    while site.sockets.counts().slow_readers_dropped == 0 {
+        site.sockets.room("/", "room").emit("news", &[&text]);
+        assert_eq!(quick.text().len(), text.len() + r#"42["news",]"#.len());
+        heard += 1;
+        assert!(heard < 2000, "100 MB have been taken by nobody");
+    }
+    assert_eq!(site.sockets.counts().connections, 1);
+}
+
+#[test]
+fn draining_closes_all_and_refuses_new_ones() {
+    let (site, heard) = start(Config::default());
+    let mut sockets: Vec<Socket> = (0..5).map(|_| joined(&site, "")).collect();
+    site.sockets.drain(Duration::from_millis(100));
+    for socket in &mut sockets {
+        socket.expect_close();
+    }
+    assert_eq!(site.get("/socket.io/?EIO=4&transport=polling").status, 503);
+    wait_until("no connections", || site.sockets.counts().connections == 0);
+    let left: Vec<Told> = heard.try_iter().filter(|told| matches!(told, Told::Left(..))).collect();
+    assert!(
+        left.iter().all(|told| matches!(told, Told::Left(_, _, DisconnectReason::GoingAway))),
+        "{left:?}"
+    );
+    assert_eq!(left.len(), 5);
+}
+
+#[test]
+fn a_shut_down_server_answers_instead_of_hanging() {
+    let (site, _heard) = start(Config::default());
+    let target = site.open_polling("/socket.io/");
+    let mut socket = joined(&site, "");
+    let poll = site.begin("GET", &target, "", "");
+    wait_until("both", || site.sockets.counts().connections == 2);
+    site.sockets.shut_down();
+    socket.expect_close();
+    assert!(matches!(poll.finish().status, 200 | 400));
+    assert_eq!(site.get(&target).status, 400);
+    assert_eq!(site.get("/socket.io/?EIO=4&transport=polling").status, 503);
+}
