@@ -183,6 +183,13 @@ impl BoardSale {
         (self.book().next_seq - 1).saturating_sub(self.people.claims_known())
     }
 
+    /// Units of the claims known here, by the name of their status, and `free` ones.
+    pub fn units_by_status(&self) -> Vec<(&'static str, u64)> {
+        let mut units = self.people.units_by_status();
+        units.push(("free", u64::from(self.book().free())));
+        units
+    }
+
     /// What this node knows of a person.
     pub fn personal_state(&self, user: UserId, now: Timestamp) -> PersonalState {
         self.people.state(user, now)

@@ -3,7 +3,7 @@
 use miaosha_domain::ids::UserId;
 
 use crate::model::{Role, User};
-use crate::ports::{NewUser, Passwords, PortError, PortResult, Ports};
+use crate::ports::{NewUser, Passwords, PortError, PortResult, Ports, Random};
 
 /// The shortest password, in characters (OWASP Authentication Cheat Sheet, for accounts without a second factor).
 pub const PASSWORD_LEN_MIN: usize = 8;
@@ -68,6 +68,14 @@ pub async fn sign_up(ports: &Ports, passwords: &dyn Passwords, form: SignUp) -> 
         NewUser::Created => SignedUp::Created(user),
         NewUser::EmailTaken => SignedUp::EmailTaken,
     })
+}
+
+/// A password for somebody who does not choose one: sixteen characters without look-alikes, 80 random bits.
+pub fn new_password(random: &dyn Random) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect()
 }
 
 /// The address as it is stored: trimmed and lower-cased. `None` if it cannot be one: exactly one `@` with something

@@ -90,15 +90,19 @@ impl Embedded {
         })
     }
 
-    /// Ends the queue, the timers and the bus, finishes every transaction that was asked for before, writes
-    /// everything back into the main files, and gives the directory free. Calls on ports afterwards are errors.
-    pub async fn close(self) {
-        let Resources { database, sandbox, queue, timers, bus } = self.resources;
-        queue.shut_down();
-        timers.shut_down();
-        bus.shut_down();
-        database.close().await;
-        sandbox.close().await;
+    /// Ends the queue, the timers and the bus: whoever waits on them is told, what is under way is finished. Idempotent.
+    pub fn stop(&self) {
+        self.resources.queue.shut_down();
+        self.resources.timers.shut_down();
+        self.resources.bus.shut_down();
+    }
+
+    /// Stops, finishes every transaction that was asked for before, writes everything back into the main files, and
+    /// gives the directory free. Calls on ports afterwards are errors. Idempotent.
+    pub async fn close(&self) {
+        self.stop();
+        self.resources.database.close().await;
+        self.resources.sandbox.close().await;
     }
 }
 

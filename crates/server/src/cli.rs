@@ -188,7 +188,9 @@ pub(crate) struct SaleCreateArgs {
 pub(crate) enum TokenCommand {
     /// Print a session token for each of these load-test users, one a line; makes users that are missing. Needs
     /// `[dev] token_mint = true`.
-    #[command(after_help = "Example:\n  MIAOSHA_DEV__TOKEN_MINT=true miaosha token mint --users 1..1000 > tokens")]
+    #[command(
+        after_help = "Example:\n  MIAOSHA_DEV__TOKEN_MINT=true miaosha token mint --users 1..1000 > tokens"
+    )]
     Mint {
         /// The first and the last user, such as `1..100000`.
         #[arg(long, value_parser = user_range)]

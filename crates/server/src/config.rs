@@ -3,7 +3,7 @@
 //! Every value has its unit in its name. Unknown keys are an error. `miaosha config print` shows what is in force.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -212,8 +212,11 @@ impl Config {
         if let Some(file) = &flags.file {
             builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
         }
-        let mut config: Self =
-            builder.add_source(environment).build()?.try_deserialize().context("the configuration is wrong")?;
+        let mut config: Self = builder
+            .add_source(environment)
+            .build()?
+            .try_deserialize()
+            .context("the configuration is wrong")?;
         if let Some(data_dir) = flags.data_dir {
             config.data_dir = data_dir;
         }
@@ -242,19 +245,21 @@ impl Config {
         Duration::from_millis(self.checkout.lease_ms)
     }
 
+    /// How long a shutdown waits for what is under way.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.server.drain_timeout_ms)
+    }
+
     /// Where other commands reach this node.
     pub(crate) fn control_socket(&self) -> PathBuf {
-        control_socket(&self.data_dir)
+        self.data_dir.join("control.sock")
     }
-}
-
-fn control_socket(data_dir: &Path) -> PathBuf {
-    data_dir.join("control.sock")
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::path::Path;
 
     use super::*;
 
@@ -281,8 +286,7 @@ mod tests {
 
         let listen = "127.0.0.1:9".parse().unwrap();
         let env = [("MIAOSHA_SERVER__LISTEN", "127.0.0.1:7")];
-        let config =
-            Config::load_from(Flags { listen: Some(listen), ..flags() }, environment(&env)).unwrap();
+        let config = Config::load_from(Flags { listen: Some(listen), ..flags() }, environment(&env)).unwrap();
         assert_eq!(config.server.listen, listen);
     }
 

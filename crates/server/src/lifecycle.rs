@@ -75,20 +75,24 @@ impl Tasks {
 }
 
 /// Waits for the first SIGINT or SIGTERM and begins the shutdown; a second one aborts the process.
-pub(crate) async fn watch_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(crate) fn watch_signals(tasks: &Tasks) -> std::io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = shutdown.cancelled() => return Ok(()),
-    }
-    info!("draining; a second signal aborts");
-    shutdown.cancel();
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    warn!("aborted");
-    std::process::exit(1);
+    let shutdown = tasks.shutdown.clone();
+    // Not one of the tasks that a drain waits for: it listens for the second signal until the process has ended.
+    drop(tasks.runtime.spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        info!("draining; a second signal aborts");
+        shutdown.cancel();
+        next().await;
+        warn!("aborted");
+        std::process::exit(1);
+    }));
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use miaosha_domain::claim::Claim;
+use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::UserId;
 use miaosha_domain::time::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
@@ -99,6 +99,19 @@ impl People {
     /// Claims known.
     pub(crate) fn claims_known(&self) -> u64 {
         self.claims.load(Ordering::Acquire)
+    }
+
+    /// Units of the claims known, by the name of their status.
+    pub(crate) fn units_by_status(&self) -> Vec<(&'static str, u64)> {
+        let mut units = ClaimStatus::ALL.map(|status| (status.name(), 0));
+        for shard in &self.shards {
+            for person in shard.lock().values() {
+                if let Person::Claimed(claim) = person {
+                    units[claim.status as usize].1 += u64::from(claim.quantity);
+                }
+            }
+        }
+        units.into()
     }
 
     pub(crate) fn state(&self, user: UserId, now: Timestamp) -> PersonalState {

@@ -1,0 +1,129 @@
+//! Runs a site: opens it, starts its roles, listens, and drains when it is told to end.
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use miaosha_app::follow::Follower;
+use miaosha_push::{Config as PushConfig, Server as PushServer};
+use miaosha_web::live::Live;
+use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
+use tokio::runtime::Handle;
+use tracing::info;
+
+use crate::cli::{Role, ServeArgs};
+use crate::config::Config;
+use crate::lifecycle::{Tasks, watch_signals};
+use crate::site::serve_control;
+use crate::wiring::{Node, or_cores};
+use crate::{demo, roles, telemetry};
+
+/// Serves until a signal.
+pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
+    telemetry::init_logs(&config.log)?;
+    let figures = telemetry::init_metrics()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("general").enable_all().build()?;
+    runtime.block_on(run(config, arguments, figures))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) -> anyhow::Result<()> {
+    let has = |role| arguments.roles.is_empty() || arguments.roles.contains(&role);
+    let tasks = Tasks::new(Handle::current());
+    let node = Arc::new(Node::open(config, figures.clone(), tasks.tracker().clone())?);
+    serve_control(&tasks, &config.control_socket(), node.control())?;
+
+    let (live, teller) = Live::new(
+        node.ports.clone(),
+        node.board.clone(),
+        node.keyring.clone(),
+        Handle::current(),
+        tasks.tracker().clone(),
+    );
+    let mut follower = Follower::new(node.ports.clone(), node.board.clone(), Arc::new(live.clone()));
+    follower.catch_up().await.context("cannot read the sales")?;
+    node.ready.start();
+    tasks.spawn_until_shutdown("follow", follower.run());
+    let push = if has(Role::Push) {
+        let server = PushServer::start(push_config(config), Arc::new(live.clone()))?;
+        live.connect_to(server.clone());
+        tasks.spawn_until_shutdown("tell", teller.run());
+        Some(server)
+    } else {
+        None
+    };
+    if has(Role::Consumer) {
+        roles::consumer::start(&tasks, &node.ports);
+    }
+    roles::publisher::start(&tasks, node.clone());
+    telemetry::keep_figures(&tasks, figures, node.board.clone(), push.clone());
+    let listener = Listener::bind(config.server.listen, listener_config(config)?)?;
+    info!("listening on http://{}", listener.addr());
+    if arguments.demo {
+        tasks.spawn_until_shutdown("demo", demo::run(node.ports.clone(), node.passwords.clone()));
+    }
+    watch_signals(&tasks)?;
+    let site = Site {
+        buy: node.web.buy().clone(),
+        sockets: push.clone().map(socket_service),
+        general: node.web.router(),
+        general_runtime: Handle::current(),
+    };
+    let drained = listener.run(site, begin_to_drain(config, &tasks, &node, push.clone())).await;
+    end(config, &tasks, &node, push).await;
+    drained.context("cannot serve connections")
+}
+
+/// Waits for the shutdown; then says so to whoever balances load, and to every socket.
+async fn begin_to_drain(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
+    tasks.shutdown().cancelled().await;
+    node.ready.drain();
+    if let Some(push) = push {
+        push.drain(config.drain_timeout() / 2);
+    }
+}
+
+/// Waits for everything that runs, and gives the data free.
+async fn end(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
+    tasks.drained(config.drain_timeout()).await;
+    if let Some(push) = push {
+        // Joins threads; nothing else runs any more.
+        push.shut_down();
+    }
+    node.close().await;
+    info!("ended");
+}
+
+fn socket_service(server: PushServer) -> SocketService {
+    Arc::new(move |request| {
+        let server = server.clone();
+        async move { miaosha_push::http::respond(&server, request).await }.boxed()
+    })
+}
+
+fn listener_config(config: &Config) -> anyhow::Result<ListenerConfig> {
+    let threads = NonZeroUsize::new(or_cores(config.server.accept_threads));
+    Ok(ListenerConfig {
+        threads: threads.context("a machine without cores")?,
+        connections_max: config.server.connections_max,
+        idle_timeout: Duration::from_millis(config.server.idle_timeout_ms),
+        drain_timeout: config.drain_timeout(),
+        ..ListenerConfig::default()
+    })
+}
+
+fn push_config(config: &Config) -> PushConfig {
+    let push = &config.push;
+    PushConfig {
+        reactors: if push.threads == 0 { or_cores(0).div_ceil(2) } else { push.threads },
+        ping_interval: Duration::from_millis(push.ping_interval_ms),
+        ping_timeout: Duration::from_millis(push.ping_timeout_ms),
+        max_connections: push.sockets_max,
+        max_connects_per_second: push.connects_per_second_max,
+        ..PushConfig::default()
+    }
+}
