@@ -1,0 +1,167 @@
+//! The buy route, `POST /api/v1/sales/{id}/requests`: the one route that a whole crowd calls at once.
+//!
+//! It is judged from memory, in the order that the contract names, and answered from bodies that are ready. Nothing is
+//! logged and no span is opened for a request. What passes is handed to the
+//! [`RequestDesk`], and answered when its batch survives a crash. It runs on hyper alone; the listener calls it in place.
+
+mod answers;
+mod figures;
+mod judge;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use miaosha_app::board::Board;
+use miaosha_app::ports::Clock;
+use miaosha_app::request_buy::{Asked, RequestDesk};
+
+use crate::problem::ProblemCode;
+use crate::tokens::Keyring;
+
+pub(crate) use answers::BuyAnswer;
+pub use figures::REQUEST_SECONDS_BUCKETS;
+use figures::{BuyFigures, Tally};
+
+/// The largest body, in bytes.
+pub const BUY_BODY_LEN_MAX: usize = 4 * 1_024;
+
+/// The sale's id in the path of the buy route, as it is written; `None` for any other path.
+pub fn sale_in_path(path: &str) -> Option<&str> {
+    let id = path.strip_prefix("/api/v1/sales/")?.strip_suffix("/requests")?;
+    (!id.contains('/')).then_some(id)
+}
+
+/// The buy route of a node.
+pub struct BuyRoute {
+    board: Arc<Board>,
+    desk: Arc<RequestDesk>,
+    keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
+    body_timeout: Duration,
+    figures: BuyFigures,
+    /// For calls that come through no thread of their own.
+    shared: Arc<Tally>,
+}
+
+impl std::fmt::Debug for BuyRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuyRoute").finish_non_exhaustive()
+    }
+}
+
+impl BuyRoute {
+    pub(crate) fn new(
+        board: Arc<Board>,
+        desk: Arc<RequestDesk>,
+        keyring: Arc<Keyring>,
+        clock: Arc<dyn Clock>,
+        body_timeout: Duration,
+    ) -> Self {
+        let figures = BuyFigures::default();
+        let shared = figures.new_tally();
+        Self { board, desk, keyring, clock, body_timeout, figures, shared }
+    }
+
+    /// The same route, counting for itself, so that threads do not share counters.
+    pub fn for_thread(self: &Arc<Self>) -> ThreadBuyRoute {
+        ThreadBuyRoute { route: self.clone(), tally: self.figures.new_tally() }
+    }
+
+    /// Answers one call, on any thread.
+    pub(crate) async fn respond<B: Body>(
+        &self,
+        sale: &str,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.respond_counting(sale, headers, body, &self.shared).await
+    }
+
+    /// Writes the figures of all threads to the recorder. Called before they are shown.
+    pub(crate) fn export_figures(&self) {
+        self.figures.export();
+    }
+
+    async fn respond_counting<B: Body>(
+        &self,
+        sale: &str,
+        headers: &HeaderMap,
+        body: B,
+        tally: &Tally,
+    ) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started_at = Instant::now();
+        let answer = match self.read_body(headers, body).await {
+            Ok(body) => self.answer(sale, headers, &body).await,
+            Err(code) => BuyAnswer::Refused(code),
+        };
+        tally.count(answer, started_at.elapsed());
+        answer.response()
+    }
+
+    /// Reads the body, within its limits of size and time.
+    async fn read_body<B: Body>(&self, headers: &HeaderMap, body: B) -> Result<Bytes, ProblemCode>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|len: u64| len > BUY_BODY_LEN_MAX as u64) {
+            return Err(ProblemCode::BodyTooLarge);
+        }
+        let arrival = Limited::new(body, BUY_BODY_LEN_MAX).collect();
+        match tokio::time::timeout(self.body_timeout, arrival).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ProblemCode::BodyTooLarge),
+            // A body that breaks off leaves nobody to answer; the code only has to be a refusal.
+            Ok(Err(_)) | Err(_) => Err(ProblemCode::RequestTimeout),
+        }
+    }
+
+    async fn answer(&self, sale: &str, headers: &HeaderMap, body: &[u8]) -> BuyAnswer {
+        let call = judge::Call { sale, headers, body };
+        let passed = match judge::judge(&call, &self.board, &self.keyring, self.clock.now()) {
+            Ok(passed) => passed,
+            Err(code) => return BuyAnswer::Refused(code),
+        };
+        match self.desk.ask(&passed.sale, passed.user, 1) {
+            Asked::Claimed(claim) => BuyAnswer::Claimed(claim.status),
+            Asked::SoldOut => BuyAnswer::SoldOut,
+            Asked::Overloaded => BuyAnswer::Refused(ProblemCode::Overloaded),
+            Asked::Queued => BuyAnswer::Queued,
+            Asked::Waiting(waiting) => {
+                if waiting.accepted().await {
+                    BuyAnswer::Queued
+                } else {
+                    BuyAnswer::Refused(ProblemCode::Overloaded)
+                }
+            }
+        }
+    }
+}
+
+/// The buy route as one thread uses it.
+#[derive(Debug)]
+pub struct ThreadBuyRoute {
+    route: Arc<BuyRoute>,
+    tally: Arc<Tally>,
+}
+
+impl ThreadBuyRoute {
+    /// Answers one call to the sale with this id, as [`sale_in_path`] found it.
+    pub async fn respond<B: Body>(&self, sale: &str, headers: &HeaderMap, body: B) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.route.respond_counting(sale, headers, body, &self.tally).await
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether a buy request may be handed in: a pure function over what the node has in memory.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use miaosha_app::board::{Board, BoardSale};
+use miaosha_app::request_buy::{WindowRefusal, answers_rightly, check_window};
+use miaosha_domain::ids::{SaleId, UserId};
+use miaosha_domain::time::Timestamp;
+use serde::Deserialize;
+
+use crate::extract::{bearer, is_json};
+use crate::problem::ProblemCode;
+use crate::tokens::Keyring;
+
+/// A request whose body has arrived and is not too large.
+pub(super) struct Call<'a> {
+    /// The sale's id, as written in the path.
+    pub(super) sale: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+/// A request that may be handed in.
+#[derive(Debug)]
+pub(super) struct Passed {
+    pub(super) sale: Arc<BoardSale>,
+    pub(super) user: UserId,
+}
+
+/// Judges a request at `now`. The order of the checks is a promise to clients: type, sale, token, window, shape, answer.
+pub(super) fn judge(
+    call: &Call<'_>,
+    board: &Board,
+    keyring: &Keyring,
+    now: Timestamp,
+) -> Result<Passed, ProblemCode> {
+    if !is_json(call.headers) {
+        return Err(ProblemCode::UnsupportedMediaType);
+    }
+    let sale = call.sale.parse::<SaleId>().ok().and_then(|id| board.lookup(id));
+    let sale = sale.ok_or(ProblemCode::NoSuchSale)?;
+    let token = bearer(call.headers).ok_or(ProblemCode::Unauthenticated)?;
+    let session = keyring.verify_session(token, now).map_err(|_| ProblemCode::Unauthenticated)?;
+    check_window(&sale, now).map_err(|refusal| match refusal {
+        WindowRefusal::NotOpen => ProblemCode::NotOpen,
+        WindowRefusal::Ended => ProblemCode::Ended,
+        WindowRefusal::Paused => ProblemCode::Paused,
+    })?;
+    let body = read(call.body).ok_or(ProblemCode::InvalidBody)?;
+    if sale.sale.question.is_some() && body.answer.is_none() {
+        return Err(ProblemCode::InvalidBody);
+    }
+    if !answers_rightly(&sale, body.answer.as_deref()) {
+        return Err(ProblemCode::WrongAnswer);
+    }
+    Ok(Passed { sale, user: session.user })
+}
+
+/// What is read of a body. Fields that this sale does not ask for may be there, and are ignored.
+#[derive(Debug, Deserialize)]
+struct Body<'a> {
+    /// Required if the sale has a question.
+    #[serde(borrow, default)]
+    answer: Option<Cow<'a, str>>,
+}
+
+fn read(body: &[u8]) -> Option<Body<'_>> {
+    // serde would take an array for an object, by position.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}

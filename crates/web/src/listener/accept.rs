@@ -1,0 +1,121 @@
+//! One thread: takes connections from its socket, serves them, and lets them finish at shutdown.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use socket2::Socket;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use super::ListenerConfig;
+use super::connection::serve;
+use super::dispatch::{Dispatch, Peer, Site};
+
+/// After running out of files: give connections the time to close.
+const BREATHER: Duration = Duration::from_millis(50);
+
+/// What is written to a connection that is one too many.
+const FULL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What one thread works with.
+pub(super) struct Thread {
+    pub(super) socket: Socket,
+    pub(super) site: Site,
+    pub(super) config: ListenerConfig,
+    pub(super) open_connections: Arc<AtomicUsize>,
+    pub(super) draining: CancellationToken,
+}
+
+impl Thread {
+    /// Serves until `draining`, and until connections have finished or may take no longer.
+    pub(super) fn serve(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_io_events_per_tick(1_024)
+            .build()?;
+        let tasks = LocalSet::new();
+        runtime.block_on(tasks.run_until(self.accept()))
+    }
+
+    async fn accept(self) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.socket.into())?;
+        let dispatch = Rc::new(Dispatch::new(self.site));
+        let connections = TaskTracker::new();
+        let begin = |accepted: (TcpStream, std::net::SocketAddr)| {
+            let (stream, peer) = accepted;
+            let Some(place) = Place::take(&self.open_connections, self.config.connections_max) else {
+                turn_away(&stream);
+                return;
+            };
+            if let Err(error) = stream.set_nodelay(true) {
+                debug!(%error, "a connection was gone at once");
+                return;
+            }
+            let served = serve(stream, Peer(peer), dispatch.clone(), self.config, self.draining.clone());
+            connections.spawn_local(async move {
+                served.await;
+                drop(place);
+            });
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => begin(accepted),
+                    Err(error) if is_of_one_connection(&error) => debug!(%error, "a connection was gone at once"),
+                    Err(error) => {
+                        error!(%error, "cannot take connections");
+                        tokio::time::sleep(BREATHER).await;
+                    }
+                },
+            }
+        }
+        // Those that the system has accepted already were promised an answer.
+        while let Some(Ok(accepted)) = listener.accept().now_or_never() {
+            begin(accepted);
+        }
+        drop(listener);
+        connections.close();
+        if tokio::time::timeout(self.config.drain_timeout, connections.wait()).await.is_err() {
+            warn!(connections = connections.len(), "connections were cut at shutdown");
+        }
+        Ok(())
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+fn turn_away(stream: &TcpStream) {
+    // Best effort: the connection is new, so these few bytes fit.
+    let _unsent = stream.try_write(FULL);
+    metrics::counter!("miaosha_connections_refused_total").increment(1);
+}
+
+/// One of the connections that may be open, given back when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let place = Self(open.clone());
+        (open.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

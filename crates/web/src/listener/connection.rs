@@ -1,0 +1,158 @@
+//! One connection: HTTP/1.1 by hyper, and its patience.
+//!
+//! hyper's own timeout for heads also counts the time between requests and makes a timer for each of them. Here a
+//! connection has one timer, which looks every `head_timeout` at what has happened since: nothing (it is idle), or
+//! something that is no whole head yet. While a request is under way, or its answer is being sent, it may take its time:
+//! routes have timeouts of their own.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::trace;
+
+use super::ListenerConfig;
+use super::dispatch::{Dispatch, Peer};
+
+const HEADERS_MAX: usize = 64;
+const BUFFER_LEN_MAX: usize = 16 * 1_024;
+
+/// Serves one connection until either side ends it, it is handed over, or its patience is over.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: Peer,
+    dispatch: Rc<Dispatch>,
+    config: ListenerConfig,
+    draining: CancellationToken,
+) {
+    let patience = Rc::new(Patience::default());
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let busy = Busy::new(patience.clone());
+        let answer = dispatch.answer(request, peer, busy);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(BUFFER_LEN_MAX)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut look = pin!(sleep(config.head_timeout));
+    let mut drain = pin!(draining.cancelled());
+    let mut is_draining = false;
+    poll_fn(|context| {
+        if !is_draining && drain.as_mut().poll(context).is_ready() {
+            is_draining = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        let mut was_woken_to_look = false;
+        while look.as_mut().poll(context).is_ready() {
+            was_woken_to_look = true;
+            if patience.is_over(config.head_timeout, config.idle_timeout) {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(Instant::now() + config.head_timeout);
+        }
+        if !was_woken_to_look {
+            patience.note_progress();
+        }
+        connection.as_mut().poll(context).map(|end| {
+            if let Err(error) = end {
+                trace!(%error, "a connection broke");
+            }
+        })
+    })
+    .await;
+}
+
+/// What has happened on a connection since its last request was answered.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    requests: Cell<u32>,
+    progress: Cell<u32>,
+    looks_idle: Cell<u32>,
+    looks_begun: Cell<u32>,
+}
+
+impl Patience {
+    /// The connection was woken: bytes came or went.
+    fn note_progress(&self) {
+        self.progress.set(self.progress.get().saturating_add(1));
+    }
+
+    /// One look, every `every`: whether a head has been begun for a whole such span, or the connection has been idle for
+    /// too long.
+    fn is_over(&self, every: Duration, idle_timeout: Duration) -> bool {
+        if self.requests.get() > 0 {
+            return false;
+        }
+        let looks = if self.progress.get() > 0 { &self.looks_begun } else { &self.looks_idle };
+        looks.set(looks.get() + 1);
+        self.looks_begun.get() > 1 || every * self.looks_idle.get() > idle_timeout
+    }
+}
+
+/// A request under way, or its answer. When it is dropped, the wait for the next begins.
+#[derive(Debug)]
+pub(super) struct Busy(Rc<Patience>);
+
+impl Busy {
+    fn new(patience: Rc<Patience>) -> Self {
+        patience.requests.set(patience.requests.get() + 1);
+        Self(patience)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let patience = &self.0;
+        patience.requests.set(patience.requests.get() - 1);
+        patience.progress.set(0);
+        patience.looks_idle.set(0);
+        patience.looks_begun.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(5);
+    const IDLE: Duration = Duration::from_secs(30);
+
+    fn looks_until_over(patience: &Patience) -> usize {
+        (1..100).find(|_| patience.is_over(EVERY, IDLE)).unwrap()
+    }
+
+    #[test]
+    fn an_idle_connection_is_kept_for_its_time_and_a_begun_head_for_less() {
+        assert_eq!(looks_until_over(&Patience::default()), 7);
+        let begun = Patience::default();
+        begun.note_progress();
+        assert_eq!(looks_until_over(&begun), 2);
+    }
+
+    #[test]
+    fn a_request_under_way_takes_its_time_and_starts_the_wait_anew() {
+        let patience = Rc::new(Patience::default());
+        patience.note_progress();
+        assert!(!patience.is_over(EVERY, IDLE));
+        let busy = Busy::new(patience.clone());
+        patience.note_progress();
+        assert!((0..100).all(|_| !patience.is_over(EVERY, IDLE)));
+        drop(busy);
+        assert_eq!(looks_until_over(&patience), 7);
+    }
+}

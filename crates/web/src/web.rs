@@ -1,0 +1,163 @@
+//! What every route needs, put together once by the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use miaosha_app::board::{Board, BoardSale};
+use miaosha_app::model::SaleRow;
+use miaosha_app::ports::{IdempotencyStore, Passwords, Ports};
+use miaosha_app::request_buy::RequestDesk;
+use miaosha_domain::ids::SaleId;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::buy::BuyRoute;
+use crate::pages::Pages;
+use crate::problem::{Answer, ProblemCode};
+use crate::routes;
+use crate::tokens::Keyring;
+
+/// What the server gives.
+#[derive(Clone)]
+pub struct WebParts {
+    /// Every port of the node.
+    pub ports: Ports,
+    /// What the node knows of every sale.
+    pub board: Arc<Board>,
+    /// Where buy requests are handed in; somebody else runs it.
+    pub desk: Arc<RequestDesk>,
+    /// Hashes and checks passwords.
+    pub passwords: Arc<dyn Passwords>,
+    /// Keeps answers for repeated requests.
+    pub idempotency: Arc<dyn IdempotencyStore>,
+    /// Signs and checks tokens.
+    pub keyring: Arc<Keyring>,
+    /// How long a payment may hold a claim.
+    pub lease: Duration,
+    /// Whether the node is ready.
+    pub readiness: Arc<dyn Readiness>,
+    /// What `/metrics` shows. Build its recorder with [`crate::REQUEST_SECONDS_BUCKETS`].
+    pub figures: PrometheusHandle,
+    /// Where work that must run to its end is tracked: wait for it at shutdown.
+    pub tasks: TaskTracker,
+    /// How much is taken at once.
+    pub limits: WebLimits,
+}
+
+/// Says whether the node should be sent requests.
+pub trait Readiness: Send + Sync {
+    /// Why not, in words for an operator; empty if it is ready. Called often: must not block.
+    fn reasons(&self) -> Vec<String>;
+}
+
+impl<F: Fn() -> Vec<String> + Send + Sync> Readiness for F {
+    fn reasons(&self) -> Vec<String> {
+        self()
+    }
+}
+
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy)]
+pub struct WebLimits {
+    /// Calls of the general API under way; more are refused as `overloaded`. The buy route has its own limits.
+    pub general_in_flight_max: usize,
+    /// The largest body of a call, in bytes.
+    pub body_len_max: usize,
+    /// The largest body of a call that manages sales, which carries texts in many languages.
+    pub admin_body_len_max: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request waits for an earlier one with the same `Idempotency-Key`.
+    pub idempotency_wait_max: Duration,
+}
+
+impl Default for WebLimits {
+    fn default() -> Self {
+        Self {
+            general_in_flight_max: 4_096,
+            body_len_max: 64 * 1_024,
+            admin_body_len_max: 1_024 * 1_024,
+            body_timeout: Duration::from_secs(10),
+            idempotency_wait_max: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The web site of one node.
+pub struct Web {
+    pub(crate) ports: Ports,
+    pub(crate) board: Arc<Board>,
+    pub(crate) buy: Arc<BuyRoute>,
+    pub(crate) passwords: Arc<dyn Passwords>,
+    pub(crate) idempotency: Arc<dyn IdempotencyStore>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) lease: Duration,
+    pub(crate) readiness: Arc<dyn Readiness>,
+    pub(crate) figures: PrometheusHandle,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) limits: WebLimits,
+    pub(crate) turns: Semaphore,
+    pub(crate) pages: Pages,
+}
+
+impl std::fmt::Debug for Web {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Web").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Web {
+    /// Puts the parts together.
+    pub fn new(parts: WebParts) -> Arc<Self> {
+        let WebParts { ports, board, desk, passwords, idempotency, keyring, .. } = parts;
+        let clock = ports.clock.clone();
+        let buy = BuyRoute::new(board.clone(), desk, keyring.clone(), clock, parts.limits.body_timeout);
+        Arc::new(Self {
+            ports,
+            board,
+            buy: Arc::new(buy),
+            passwords,
+            idempotency,
+            keyring,
+            lease: parts.lease,
+            readiness: parts.readiness,
+            figures: parts.figures,
+            tasks: parts.tasks,
+            limits: parts.limits,
+            turns: Semaphore::new(parts.limits.general_in_flight_max),
+            pages: Pages::load(),
+        })
+    }
+
+    /// Every route, the buy route among them. [`crate::Listener`] answers the buy route before it gets here.
+    pub fn router(self: &Arc<Self>) -> Router {
+        routes::router(self)
+    }
+
+    /// The routes under `/admin`, and those that only the owner of the data directory may call: for the control socket,
+    /// never for the network.
+    pub fn control_router(self: &Arc<Self>, mints_tokens: bool) -> Router {
+        routes::control::router(self, mints_tokens)
+    }
+
+    /// The buy route.
+    pub fn buy(&self) -> &Arc<BuyRoute> {
+        &self.buy
+    }
+
+    /// The sale, from memory, or from the database if this node has not heard of it yet.
+    pub(crate) async fn require_sale(&self, id: SaleId) -> Answer<Arc<BoardSale>> {
+        if let Some(sale) = self.board.lookup(id) {
+            return Ok(sale);
+        }
+        let row = self.ports.sales.lookup(id).await?.ok_or(ProblemCode::NoSuchSale)?;
+        Ok(self.note(row))
+    }
+
+    /// Takes a row that was just committed or read into memory, so that it counts at once on this node.
+    pub(crate) fn note(&self, row: SaleRow) -> Arc<BoardSale> {
+        self.board.put(row, self.ports.clock.now())
+    }
+}

@@ -1,0 +1,310 @@
+//! The listener, over real connections.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::Response;
+use http_body_util::Full;
+use miaosha_app::model::Role;
+use miaosha_web::{Listener, ListenerConfig, Site as Served, SocketService};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::site::Site;
+
+const ANYWHERE: &str = "127.0.0.1:0";
+const PATIENT: Duration = Duration::from_secs(20);
+
+fn config() -> ListenerConfig {
+    ListenerConfig { threads: NonZeroUsize::new(2).unwrap(), ..ListenerConfig::default() }
+}
+
+/// A listener that runs until it is told to stop.
+struct Running {
+    addr: SocketAddr,
+    stop: oneshot::Sender<()>,
+    end: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    fn start(config: ListenerConfig, served: Served) -> Self {
+        let listener = Listener::bind(ANYWHERE.parse().unwrap(), config).unwrap();
+        let addr = listener.addr();
+        let (stop, stopped) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+        let end = tokio::spawn(listener.run(served, stopped.map(|_| ())));
+        Self { addr, stop, end }
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        tokio::time::timeout(PATIENT, self.end).await.unwrap().unwrap().unwrap();
+    }
+}
+
+fn served(site: &Site) -> Served {
+    Served {
+        buy: site.web.buy().clone(),
+        sockets: None,
+        general: site.router.clone(),
+        general_runtime: Handle::current(),
+    }
+}
+
+/// One connection of a client that does as told.
+struct Client(TcpStream);
+
+impl Client {
+    async fn connect(addr: SocketAddr) -> Self {
+        Self(TcpStream::connect(addr).await.unwrap())
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The head of the next answer and its body, by its length.
+    async fn answer(&mut self) -> (String, String) {
+        let read = async {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(self.0.read_u8().await.expect("an answer"));
+            }
+            let head = String::from_utf8(head).unwrap().to_lowercase();
+            let len = head
+                .split("content-length: ")
+                .nth(1)
+                .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
+            let mut body = vec![0; len];
+            self.0.read_exact(&mut body).await.unwrap();
+            (head, String::from_utf8(body).unwrap())
+        };
+        tokio::time::timeout(PATIENT, read).await.expect("no answer came")
+    }
+
+    /// What comes until the other side closes.
+    async fn rest(mut self) -> String {
+        let mut rest = Vec::new();
+        let read = self.0.read_to_end(&mut rest);
+        // A connection that is cut may be reset, which ends it as well.
+        let _end = tokio::time::timeout(PATIENT, read).await.expect("the connection was not closed");
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+}
+
+fn buy(sale: &str, token: &str, body: &str) -> String {
+    format!(
+        "POST /api/v1/sales/{sale}/requests HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn one_connection_carries_buy_calls_and_all_others() {
+    let site = Site::open().await;
+    let sale = site.sale(serde_json::json!({})).await;
+    let buyer = site.person(Role::Buyer).await;
+    let running = Running::start(config(), served(&site));
+    let mut client = Client::connect(running.addr).await;
+
+    client.send(&buy(&sale, &buyer.token, r#"{"answer":""}"#)).await;
+    let (head, body) = client.answer().await;
+    assert!(head.starts_with("http/1.1 202 "), "{head}");
+    assert_eq!(body, r#"{"status":"queued"}"#);
+
+    client.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(client.answer().await.1, "ok\n");
+
+    client.send(&buy("1", &buyer.token, "{}")).await;
+    let (head, body) = client.answer().await;
+    assert!(head.starts_with("http/1.1 404 ") && head.contains("application/problem+json"), "{head}");
+    assert!(body.contains(r#""code":"no_such_sale""#), "{body}");
+
+    client.send("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_buy_body_is_bounded_whether_its_length_is_announced_or_not() {
+    let site = Site::open().await;
+    let running = Running::start(config(), served(&site));
+    let announced = "POST /api/v1/sales/1/requests HTTP/1.1\r\nhost: x\r\ncontent-length: 4097\r\n\r\n";
+    let mut client = Client::connect(running.addr).await;
+    client.send(announced).await;
+    let (head, body) = client.answer().await;
+    assert!(
+        head.starts_with("http/1.1 413 ") && body.contains("body_too_large"),
+        "before it is sent: {head}"
+    );
+
+    let mut client = Client::connect(running.addr).await;
+    let chunk = format!("1000\r\n{}\r\n", " ".repeat(4_096));
+    let chunked = "POST /api/v1/sales/1/requests HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.send(&format!("{chunked}{chunk}{chunk}")).await;
+    assert!(client.answer().await.0.starts_with("http/1.1 413 "));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn requests_for_sockets_go_to_the_push_server_with_where_they_came_from() {
+    let site = Site::open().await;
+    let sockets: SocketService = Arc::new(|request| {
+        let peer = request.extensions().get::<miaosha_web::Peer>().copied();
+        async move { Response::new(Full::new(Bytes::from(format!("{:?}", peer.unwrap().0)))) }.boxed()
+    });
+    let running = Running::start(config(), Served { sockets: Some(sockets), ..served(&site) });
+    let mut client = Client::connect(running.addr).await;
+    let here = client.0.local_addr().unwrap();
+    client.send("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(client.answer().await.1, here.to_string());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_never_finish_a_head_are_closed() {
+    let site = Site::open().await;
+    let quick = ListenerConfig {
+        head_timeout: Duration::from_millis(30),
+        idle_timeout: Duration::from_millis(120),
+        ..config()
+    };
+    let running = Running::start(quick, served(&site));
+    let silent = Client::connect(running.addr).await;
+    assert_eq!(silent.rest().await, "");
+
+    let mut slow = Client::connect(running.addr).await;
+    slow.send("GET /healthz HTTP/1.1\r\nhost").await;
+    assert_eq!(slow.rest().await, "", "half a head has no answer");
+
+    let mut idle = Client::connect(running.addr).await;
+    idle.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(idle.answer().await.1, "ok\n");
+    assert_eq!(idle.rest().await, "");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_long_and_a_reader_that_is_slow_are_not_cut() {
+    const LEN: usize = 24 * 1024 * 1024;
+    let site = Site::open().await;
+    let quick = ListenerConfig {
+        head_timeout: Duration::from_millis(20),
+        idle_timeout: Duration::from_millis(20),
+        ..config()
+    };
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, wait) = (entered.clone(), go_on.clone());
+    let general = Router::new().route("/large", get(async || vec![b'x'; LEN])).route(
+        "/long",
+        get(async move || {
+            told.notify_one();
+            wait.notified().await;
+            "done"
+        }),
+    );
+    let running = Running::start(quick, Served { general, ..served(&site) });
+
+    let mut long = Client::connect(running.addr).await;
+    long.send("GET /long HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    entered.notified().await;
+    // Other connections come and are cut, by the same patience, meanwhile.
+    for _ in 0..4 {
+        assert_eq!(Client::connect(running.addr).await.rest().await, "");
+    }
+    go_on.notify_one();
+    assert_eq!(long.answer().await.1, "done");
+
+    // A reader that takes nothing until others, which came later, have lost the patience of the server.
+    let mut slow = Client::connect(running.addr).await;
+    slow.send("GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    for _ in 0..4 {
+        assert_eq!(Client::connect(running.addr).await.rest().await, "");
+    }
+    let text = slow.rest().await;
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body.len(), LEN);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let site = Site::open().await;
+    let running = Running::start(ListenerConfig { connections_max: 1, ..config() }, served(&site));
+    let mut first = Client::connect(running.addr).await;
+    first.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first.answer().await;
+    let second = Client::connect(running.addr).await.rest().await;
+    assert!(second.starts_with("HTTP/1.1 503 ") && second.contains("retry-after: 1"), "{second}");
+    drop(first);
+    let third = async {
+        loop {
+            let mut client = Client::connect(running.addr).await;
+            client.send("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+            if client.rest().await.starts_with("HTTP/1.1 200 ") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENT, third).await.expect("the place was not given back");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn at_shutdown_what_is_under_way_finishes_and_nothing_more_is_taken() {
+    let site = Site::open().await;
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, wait) = (entered.clone(), go_on.clone());
+    let work = async move || {
+        told.notify_one();
+        wait.notified().await;
+        "done"
+    };
+    let general = Router::new().route("/work", get(work));
+    let running = Running::start(config(), Served { general, ..served(&site) });
+    let addr = running.addr;
+    let idle = Client::connect(addr).await;
+    let mut busy = Client::connect(addr).await;
+    busy.send("GET /work HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    entered.notified().await;
+
+    running.stop.send(()).unwrap();
+    assert_eq!(idle.rest().await, "", "an idle connection is closed at once");
+    let refused = async { while TcpStream::connect(addr).await.is_ok() {} };
+    tokio::time::timeout(PATIENT, refused).await.expect("connections are still taken");
+    go_on.notify_one();
+    let (head, body) = busy.answer().await;
+    assert!(head.starts_with("http/1.1 200 "), "{head}");
+    assert_eq!(body, "done");
+    tokio::time::timeout(PATIENT, running.end).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_too_long_at_shutdown_is_cut() {
+    let site = Site::open().await;
+    let general = Router::new().route("/work", get(std::future::pending::<&'static str>));
+    let brisk = ListenerConfig { drain_timeout: Duration::from_millis(20), ..config() };
+    let running = Running::start(brisk, Served { general, ..served(&site) });
+    let mut client = Client::connect(running.addr).await;
+    client.send("GET /work HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    running.stop().await;
+    assert_eq!(client.rest().await, "");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error_that_names_it() {
+    let first = Listener::bind(ANYWHERE.parse().unwrap(), config()).unwrap();
+    let taken = Listener::bind(first.addr(), config()).unwrap_err();
+    assert_eq!(taken.source.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(taken.to_string().starts_with(&format!("cannot listen on {}", first.addr())), "{taken}");
+}

@@ -1,0 +1,17 @@
+//! The API as a client sees it, on the embedded adapters: a file for each route, and the listener as it is on a socket.
+
+#![expect(clippy::unwrap_used, reason = "in a test, and in what tests share, a surprise may end it")]
+
+mod accounts;
+mod admin_sales;
+mod bad_requests;
+mod checkout;
+mod idempotency;
+mod listener;
+mod operations;
+mod orders;
+mod pages;
+mod sales;
+mod sales_id_claim;
+mod sales_id_requests;
+mod site;
