@@ -140,3 +140,59 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
             && !matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn asking(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    async fn bytes_of(response: Response) -> Bytes {
+        response.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[test]
+    fn a_hashed_file_is_kept_for_good_and_any_other_is_asked_about() {
+        let caching = |is_hashed| {
+            let page = Page::new(Bytes::from_static(b"x"), "text/css".to_owned(), is_hashed);
+            page.answer(&HeaderMap::new()).headers()[header::CACHE_CONTROL].clone()
+        };
+        assert_eq!(caching(true), "public, max-age=31536000, immutable");
+        assert_eq!(caching(false), "no-cache");
+    }
+
+    #[tokio::test]
+    async fn a_long_text_is_compressed_for_those_who_take_it() {
+        let text = Bytes::from("all of a sudden ".repeat(1_000));
+        let page = Page::new(text.clone(), "text/javascript".to_owned(), true);
+        let answer = page.answer(&asking(header::ACCEPT_ENCODING, "br;q=1.0, gzip;q=0.8"));
+        assert_eq!(answer.headers()[header::CONTENT_ENCODING], "gzip");
+        let sent = bytes_of(answer).await;
+        assert!(sent.len() < text.len() / 10);
+        let mut read = Vec::new();
+        flate2::read::GzDecoder::new(&sent[..]).read_to_end(&mut read).unwrap();
+        assert_eq!(read, text);
+        for encodings in ["", "br", "gzip;q=0", "xgzip"] {
+            let answer = page.answer(&asking(header::ACCEPT_ENCODING, encodings));
+            assert!(!answer.headers().contains_key(header::CONTENT_ENCODING), "{encodings}");
+            assert_eq!(answer.headers()[header::VARY], "accept-encoding");
+            assert_eq!(bytes_of(answer).await, text);
+        }
+    }
+
+    #[test]
+    fn pictures_and_short_texts_are_sent_as_they_are() {
+        let long = Bytes::from(vec![b'x'; 4_096]);
+        for (content, content_type) in [(long, "image/png"), (Bytes::from_static(b"short"), "text/css")] {
+            let answer = Page::new(content, content_type.to_owned(), false)
+                .answer(&asking(header::ACCEPT_ENCODING, "gzip"));
+            assert!(!answer.headers().contains_key(header::CONTENT_ENCODING), "{content_type}");
+        }
+    }
+}
