@@ -36,5 +36,5 @@ export async function newPerson(browser, base, options = desk) {
 /** Keeps a picture of the page for whoever wants to look. */
 export async function picture(page, name) {
   await mkdir(artifacts, { recursive: true });
-  await page.screenshot({ path: new URL(`${name}.png`, artifacts).pathname });
+  await page.screenshot({ path: new URL(`${name}.png`, artifacts).pathname, animations: 'disabled' });
 }

@@ -3,7 +3,7 @@
 //! News over the bus is the fast path. Each second the events of the last ten seconds are read as well, so that lost
 //! news is made good, and after a longer gap every claim of every sale is read again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Follower {
     listener: Arc<dyn Listener>,
     subscription: Box<dyn OutcomeSubscription>,
     seen: HashSet<u64>,
+    /// By sale, the `seq` up to which every claim ever made was read at least once.
+    read_to: HashMap<SaleId, u64>,
     caught_up_at: Option<Timestamp>,
 }
 
@@ -47,7 +49,15 @@ impl Follower {
     /// Subscribes. Nothing is read yet; [`Follower::catch_up`] does.
     pub fn new(ports: Ports, board: Arc<Board>, listener: Arc<dyn Listener>) -> Self {
         let subscription = ports.bus.subscribe();
-        Self { ports, board, listener, subscription, seen: HashSet::new(), caught_up_at: None }
+        Self {
+            ports,
+            board,
+            listener,
+            subscription,
+            seen: HashSet::new(),
+            read_to: HashMap::new(),
+            caught_up_at: None,
+        }
     }
 
     /// Follows until the bus is closed. Drop it to stop.
@@ -89,12 +99,14 @@ impl Follower {
         let now = self.ports.clock.now();
         let has_gap = self.caught_up_at.is_none_or(|at| now.saturating_since(at) > CATCH_UP_SPAN / 2);
         let ids = self.ports.claims.list_event_ids(CATCH_UP_SPAN, EVENT_IDS_MAX).await?;
-        self.read_sales().await?;
         if has_gap {
+            self.read_to.clear();
+            self.read_sales().await?;
             for sale in self.board.list() {
-                self.read_claims(&sale, 0).await?;
+                self.read_new_claims(&sale).await?;
             }
         } else {
+            self.read_current_sales().await?;
             let unseen: Vec<u64> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
             for page in unseen.chunks(EVENTS_PAGE) {
                 let claims = self.ports.claims.list_by_events(page).await?;
@@ -103,7 +115,7 @@ impl Follower {
         }
         for sale in self.board.list() {
             if sale.claims_lacking() > 0 {
-                self.read_claims(&sale, 0).await?;
+                self.read_new_claims(&sale).await?;
             }
         }
         self.seen = ids.into_iter().collect();
@@ -150,12 +162,28 @@ impl Follower {
         }
     }
 
-    async fn read_claims(&mut self, sale: &Arc<BoardSale>, after: u64) -> PortResult<()> {
-        let mut after = after;
+    /// The newest sales, and older ones that may still change by themselves.
+    async fn read_current_sales(&mut self) -> PortResult<()> {
+        let rows = self.ports.sales.list(None, SALES_PAGE).await?;
+        let oldest = rows.last().map(|row| row.sale.id);
+        for row in rows {
+            self.board.put(row, self.ports.clock.now());
+        }
+        for id in self.ports.sales.list_unsettled().await? {
+            if oldest.is_some_and(|oldest| id < oldest) {
+                self.read_sale(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The claims made since this was called last. They are committed in the order of `seq`, so none is skipped.
+    async fn read_new_claims(&mut self, sale: &Arc<BoardSale>) -> PortResult<()> {
         loop {
+            let after = self.read_to.get(&sale.sale.id).copied().unwrap_or(0);
             let claims = self.ports.claims.list(sale.sale.id, after, CLAIMS_PAGE).await?;
             let Some(last) = claims.last() else { return Ok(()) };
-            after = last.seq;
+            self.read_to.insert(sale.sale.id, last.seq);
             self.tell_claims(&claims);
         }
     }

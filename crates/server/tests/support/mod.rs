@@ -1,4 +1,5 @@
 //! A real site for tests: the real binary on a free port and a temporary directory, which can be killed.
+#![expect(dead_code, reason = "each test file uses a part of it")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -71,10 +72,25 @@ impl Site {
         self.child.wait().unwrap();
     }
 
+    /// Asks it to end, and waits for that.
+    pub fn terminate(mut self, patience: Duration) -> std::process::ExitStatus {
+        let asked = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
+        assert!(asked.success());
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Starts again on the same data and the same port.
     pub fn restart(&mut self) {
         let listen = self.base.trim_start_matches("http://").to_owned();
         (self.child, self.base) = spawn(&self.data_dir, &listen, &self.environment);
+        self.client = Client::builder(TokioExecutor::new()).build_http();
     }
 
     /// Runs another command on the same data.
@@ -169,11 +185,16 @@ impl Site {
 
     /// Pays with a sandbox card.
     pub async fn check_out(&self, checkout_token: &str, card: &str) -> Answer {
+        self.try_check_out(checkout_token, card).await.unwrap()
+    }
+
+    /// The same, where the server may be gone.
+    pub async fn try_check_out(&self, checkout_token: &str, card: &str) -> anyhow::Result<Answer> {
         let body = serde_json::json!({
             "payment": { "method": "sandbox", "card": card },
             "shipping": { "name": "Ann", "phone": "+1 555 0100", "address": "1 Main Street" },
         });
-        self.call(Method::POST, "/api/v1/checkout", Some(checkout_token), Some(body)).await
+        self.try_call(Method::POST, "/api/v1/checkout", Some(checkout_token), Some(body)).await
     }
 }
 
