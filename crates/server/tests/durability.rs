@@ -1,6 +1,7 @@
 //! Told after durable (I4): the fsync of a batch comes before the first byte of any answer or push that it allows.
 //!
 //! The real binary runs under strace, which writes down its system calls in their order.
+#![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
 mod support;
 
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 use support::{PATIENCE, Site};
 use tungstenite::Message;
 
-/// Attaches strace to every thread of the process and waits until it follows them.
+/// Attaches strace to every thread of the process.
 fn trace(pid: u32, log: &Path) -> Child {
-    let child = Command::new("strace")
+    Command::new("strace")
         .args([
             "-f",
             "-qq",
@@ -28,7 +29,11 @@ fn trace(pid: u32, log: &Path) -> Child {
         .args(["-p", &pid.to_string()])
         .stdout(Stdio::null())
         .spawn()
-        .expect("strace is installed by scripts/setup");
+        .expect("strace is installed by scripts/setup")
+}
+
+/// Waits until strace follows every thread of the process.
+fn wait_until_traced(pid: u32) {
     let deadline = Instant::now() + PATIENCE;
     let is_traced = |task: &Path| {
         let status = std::fs::read_to_string(task.join("status")).unwrap_or_default();
@@ -37,7 +42,7 @@ fn trace(pid: u32, log: &Path) -> Child {
     loop {
         let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
         if tasks.into_iter().all(|task| is_traced(&task.unwrap().path())) {
-            return child;
+            return;
         }
         assert!(Instant::now() < deadline, "strace does not follow every thread");
         std::thread::sleep(Duration::from_millis(10));
@@ -59,6 +64,7 @@ async fn the_fsync_of_a_batch_comes_before_the_answer_and_the_push_it_allows() {
 
     let log = dir.path().join("strace.log");
     let mut strace = trace(site.pid(), &log);
+    wait_until_traced(site.pid());
     let bought = site.buy(&sale, &token).await;
     assert_eq!((bought.status, bought.text("status")), (202, "queued"));
     wait_for(&mut socket, "\"reserved\"");

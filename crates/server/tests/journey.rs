@@ -152,7 +152,10 @@ async fn a_second_server_on_the_same_data_is_refused_and_a_signal_ends_the_first
     let site = Site::start(dir.path(), &[]);
     let second = cli(dir.path(), &[], &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(second.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&second.stderr).contains("another process is using this data directory"), "{second:?}");
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("another process is using this data directory"),
+        "{second:?}"
+    );
     let ended = site.terminate(PATIENCE);
     assert!(ended.success(), "{ended:?}");
 }

@@ -1,5 +1,6 @@
 //! A real site for tests: the real binary on a free port and a temporary directory, which can be killed.
 #![expect(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -16,13 +17,13 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 /// No state is waited for longer than this.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The real binary, serving.
-pub struct Site {
+pub(crate) struct Site {
     child: Child,
     /// Such as `http://127.0.0.1:40123`.
-    pub base: String,
+    pub(crate) base: String,
     data_dir: PathBuf,
     environment: Vec<(String, String)>,
     client: Client<HttpConnector, Full<Bytes>>,
@@ -30,30 +31,30 @@ pub struct Site {
 
 /// What a call came to.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Its headers.
-    pub headers: hyper::HeaderMap,
+    pub(crate) headers: hyper::HeaderMap,
     /// The body; `Null` if it is no JSON.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The stable code of a problem.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 
     /// A text of the body.
-    pub fn text(&self, key: &str) -> &str {
+    pub(crate) fn text(&self, key: &str) -> &str {
         self.body[key].as_str().unwrap_or_else(|| panic!("no `{key}` in {self:?}"))
     }
 }
 
 impl Site {
     /// Starts a site on `data_dir`, with settings by environment.
-    pub fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Self {
         let environment: Vec<_> =
             environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let (child, base) = spawn(data_dir, "127.0.0.1:0", &environment);
@@ -62,18 +63,18 @@ impl Site {
     }
 
     /// The process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// `kill -9`, then waits until it is gone.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to end, and waits for that.
-    pub fn terminate(mut self, patience: Duration) -> std::process::ExitStatus {
+    pub(crate) fn terminate(mut self, patience: Duration) -> std::process::ExitStatus {
         let asked = Command::new("kill").arg(self.pid().to_string()).status().unwrap();
         assert!(asked.success());
         let deadline = Instant::now() + patience;
@@ -87,32 +88,32 @@ impl Site {
     }
 
     /// Starts again on the same data and the same port.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         let listen = self.base.trim_start_matches("http://").to_owned();
         (self.child, self.base) = spawn(&self.data_dir, &listen, &self.environment);
         self.client = Client::builder(TokioExecutor::new()).build_http();
     }
 
     /// Runs another command on the same data.
-    pub fn cli(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         cli(&self.data_dir, &self.environment, arguments)
     }
 
     /// Runs another command that must succeed, and reads its JSON.
-    pub fn cli_json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn cli_json(&self, arguments: &[&str]) -> Value {
         let output = self.cli(&[arguments, &["--json"]].concat());
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Plans a sale and returns its id.
-    pub fn create_sale(&self, arguments: &[&str]) -> String {
+    pub(crate) fn create_sale(&self, arguments: &[&str]) -> String {
         let sale = self.cli_json(&[&["sale", "create", "--title", "Console"], arguments].concat());
         sale["id"].as_str().unwrap().to_owned()
     }
 
     /// Recounts a sale; whatever is broken fails the test.
-    pub fn verify(&self, sale: &str) -> Value {
+    pub(crate) fn verify(&self, sale: &str) -> Value {
         let output = self.cli(&["sale", "verify", sale, "--json"]);
         let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         assert!(output.status.success() && found["ok"] == true, "{found}");
@@ -120,19 +121,25 @@ impl Site {
     }
 
     /// Session tokens of load-test users `first..=last`; needs `MIAOSHA_DEV__TOKEN_MINT`.
-    pub fn tokens(&self, first: u64, last: u64) -> Vec<String> {
+    pub(crate) fn tokens(&self, first: u64, last: u64) -> Vec<String> {
         let output = self.cli(&["token", "mint", "--users", &format!("{first}..{last}")]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// One call; panics if there is no answer.
-    pub async fn call(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
         self.try_call(method, path, token, body).await.unwrap()
     }
 
     /// One call.
-    pub async fn try_call(
+    pub(crate) async fn try_call(
         &self,
         method: Method,
         path: &str,
@@ -151,7 +158,7 @@ impl Site {
     }
 
     /// One request as it is.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
         let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await??;
         let (head, body) = answer.into_parts();
         let body = body.collect().await?.to_bytes();
@@ -160,18 +167,18 @@ impl Site {
     }
 
     /// Asks for a unit.
-    pub async fn buy(&self, sale: &str, token: &str) -> Answer {
+    pub(crate) async fn buy(&self, sale: &str, token: &str) -> Answer {
         let body = serde_json::json!({ "answer": "" });
         self.call(Method::POST, &format!("/api/v1/sales/{sale}/requests"), Some(token), Some(body)).await
     }
 
     /// Looks a claim up.
-    pub async fn claim(&self, sale: &str, token: &str) -> Answer {
+    pub(crate) async fn claim(&self, sale: &str, token: &str) -> Answer {
         self.call(Method::GET, &format!("/api/v1/sales/{sale}/claim"), Some(token), None).await
     }
 
     /// Looks a claim up until it has `status`.
-    pub async fn claim_when(&self, sale: &str, token: &str, status: &str) -> Answer {
+    pub(crate) async fn claim_when(&self, sale: &str, token: &str, status: &str) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let claim = self.claim(sale, token).await;
@@ -184,12 +191,12 @@ impl Site {
     }
 
     /// Pays with a sandbox card.
-    pub async fn check_out(&self, checkout_token: &str, card: &str) -> Answer {
+    pub(crate) async fn check_out(&self, checkout_token: &str, card: &str) -> Answer {
         self.try_check_out(checkout_token, card).await.unwrap()
     }
 
     /// The same, where the server may be gone.
-    pub async fn try_check_out(&self, checkout_token: &str, card: &str) -> anyhow::Result<Answer> {
+    pub(crate) async fn try_check_out(&self, checkout_token: &str, card: &str) -> anyhow::Result<Answer> {
         let body = serde_json::json!({
             "payment": { "method": "sandbox", "card": card },
             "shipping": { "name": "Ann", "phone": "+1 555 0100", "address": "1 Main Street" },
@@ -206,7 +213,7 @@ impl Drop for Site {
 }
 
 /// Runs a command of the binary to its end.
-pub fn cli(data_dir: &Path, environment: &[(String, String)], arguments: &[&str]) -> Output {
+pub(crate) fn cli(data_dir: &Path, environment: &[(String, String)], arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_miaosha"))
         .args(arguments)
         .arg("--data-dir")
