@@ -1,6 +1,6 @@
 //! The seeded simulation: the real use cases on simulated ports, with a virtual clock and an auditor who trusts nobody.
 //!
-//! A run is a function of its seed. Five processes (two web nodes, two consumers, one that settles) and a dozen buyers
+//! A run is a function of its seed. Six processes (two web nodes, two consumers, two that settle) and a dozen buyers
 //! run as tasks of one thread; every call of a port is two turns of the scheduler, and between any two turns a process
 //! may crash, stand still, or wait while the clock moves on. The services behind the ports lose, double, delay and
 //! reorder as their contracts allow. After each commit and each word that anybody is told, the [`auditor`] checks
@@ -40,7 +40,7 @@ pub use sabotage::Sabotage;
 use buyer::{ACTOR, Buyer, WATCHER};
 use dice::Dice;
 use executor::Executor;
-use processes::{OUTSIDE, crash, may_crash, stall, start_due};
+use processes::{OUTSIDE, crash, cut_off, may_crash, stall, start_due};
 use world::World;
 
 /// The fewest steps of a run.
@@ -178,6 +178,10 @@ impl Run {
         if self.world.state().strikes(Mark::Stall, 200) {
             let process = self.dice.index(OUTSIDE);
             stall(&self.world, process);
+        }
+        if self.world.state().strikes(Mark::CutOff, 500) {
+            let process = self.dice.index(OUTSIDE);
+            cut_off(&self.world, process);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use miaosha_app::model::Outcomes;
@@ -14,6 +15,9 @@ use super::coverage::Mark;
 use super::sabotage::Sabotage;
 use super::world::{State, World};
 
+/// The longest that news is on its way.
+pub(super) const NEWS_LATE_MAX: Duration = Duration::from_secs(5);
+
 /// Who follows.
 #[derive(Default)]
 pub(super) struct Bus {
@@ -23,6 +27,7 @@ pub(super) struct Bus {
 
 struct Follower {
     id: u64,
+    process: usize,
     on_the_way: VecDeque<OnTheWay>,
     waker: Option<Waker>,
 }
@@ -50,18 +55,26 @@ impl OutcomeBus for SimBus {
     fn subscribe(&self) -> Box<dyn OutcomeSubscription> {
         let bus = &mut self.world.state().bus;
         bus.subscribed += 1;
-        bus.followers.push(Follower { id: bus.subscribed, on_the_way: VecDeque::new(), waker: None });
+        bus.followers.push(Follower {
+            id: bus.subscribed,
+            process: self.process,
+            on_the_way: VecDeque::new(),
+            waker: None,
+        });
         Box::new(SimSubscription { world: self.world.clone(), id: bus.subscribed })
     }
 }
 
 fn send(state: &mut State, follower: usize, outcomes: &Arc<Outcomes>) {
-    if state.sabotage == Some(Sabotage::Silence) || state.strikes(Mark::NewsLost, 6) {
+    let process = state.bus.followers[follower].process;
+    let is_cut_off = state.processes.is_cut_off(process, state.now);
+    if is_cut_off || state.sabotage == Some(Sabotage::Silence) || state.strikes(Mark::NewsLost, 6) {
         return;
     }
     let copies = if state.strikes(Mark::NewsDoubled, 10) { 2 } else { 1 };
     for _ in 0..copies {
-        let arrives_at = state.now + state.draw_delay(Mark::NewsReordered);
+        let late = state.draw_slow(Mark::NewsReordered, NEWS_LATE_MAX).unwrap_or_default();
+        let arrives_at = state.now + late;
         let event = BusEvent::News(outcomes.clone());
         state.bus.followers[follower].on_the_way.push_back(OnTheWay { arrives_at, event });
     }

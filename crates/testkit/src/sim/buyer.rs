@@ -246,7 +246,7 @@ impl Buyer {
 
     /// Has not won, and may ask again when units come back.
     async fn hope(&mut self) {
-        self.listen(1_000, 5_000).await;
+        self.listen(100, 4_000).await;
         if matches!(self.shown, Shown::NotWon | Shown::Rejected) && self.whim(3) {
             self.mark(Mark::AskedAfterReopening);
             self.ask().await;

@@ -101,6 +101,7 @@ marks! {
         CrashSettler "crash of the settler",
         CrashMidTransaction "a crash that rolls a transaction back",
         Stall "a process stands still",
+        CutOff "a process is cut off from the database and the bus",
         ClockJump "the clock jumps ahead of ready tasks",
         CallSlow "a call or an answer is slow",
         ReadFailed "a read fails",

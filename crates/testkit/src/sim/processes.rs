@@ -37,10 +37,13 @@ pub(super) enum Role {
     Outside,
 }
 
-const ROLES: [Role; 6] = [Role::Web, Role::Web, Role::Consumer, Role::Consumer, Role::Settler, Role::Outside];
+const ROLES: [Role; 7] =
+    [Role::Web, Role::Web, Role::Consumer, Role::Consumer, Role::Settler, Role::Settler, Role::Outside];
 /// The process that clients run in.
-pub(super) const OUTSIDE: usize = 5;
+pub(super) const OUTSIDE: usize = 6;
 
+/// The longest that a process is cut off: longer than a node trusts a silence, and than it looks back.
+const CUT_OFF_MAX: Duration = Duration::from_secs(20);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Every process.
@@ -55,6 +58,7 @@ struct Process {
     /// When it starts again, if it is down.
     down_until: Option<Timestamp>,
     stalled_until: Timestamp,
+    cut_off_until: Timestamp,
     node: Option<Arc<WebNode>>,
 }
 
@@ -65,6 +69,7 @@ impl Processes {
             incarnation: 0,
             down_until: Some(Timestamp::from_millis(0)),
             stalled_until: Timestamp::from_millis(0),
+            cut_off_until: Timestamp::from_millis(0),
             node: None,
         });
         Self { all: all.into(), is_crashing: false }
@@ -92,6 +97,11 @@ impl Processes {
     pub(super) fn stalled(&self, now: Timestamp) -> u64 {
         let stalled = self.all.iter().enumerate().filter(|(_, process)| process.stalled_until > now);
         stalled.fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+
+    /// Whether the process reaches neither the database nor the bus.
+    pub(super) fn is_cut_off(&self, process: usize, now: Timestamp) -> bool {
+        self.all[process].cut_off_until > now
     }
 
     /// When something happens to a process by itself.
@@ -136,6 +146,13 @@ pub(super) fn stall(world: &World, process: usize) {
     state.processes.all[process].stalled_until = until;
 }
 
+/// Cuts a process off from the database and the bus for a while.
+pub(super) fn cut_off(world: &World, process: usize) {
+    let mut state = world.state();
+    let until = state.now + state.draw_span_up_to(CUT_OFF_MAX);
+    state.processes.all[process].cut_off_until = until;
+}
+
 /// Whether the process is up and may crash.
 pub(super) fn may_crash(world: &World, process: usize) -> bool {
     let state = world.state();
@@ -152,6 +169,7 @@ pub(super) fn start_due(world: &Arc<World>, is_healing: bool) {
             let candidate = &mut state.processes.all[process];
             if is_healing {
                 candidate.stalled_until = now;
+                candidate.cut_off_until = now;
             }
             let is_due = candidate.down_until.is_some_and(|until| is_healing || until <= now);
             if is_due {

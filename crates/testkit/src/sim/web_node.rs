@@ -121,6 +121,7 @@ impl WebNode {
     /// `POST /sales/{id}/requests`.
     pub(super) async fn request(&self, user: UserId) -> RequestAnswer {
         let Some(sale) = self.sale() else { return RequestAnswer::Perhaps };
+        self.world.state().hear_board(self.process, sale.book().version);
         match check_window(&sale, self.ports.clock.now()) {
             Err(WindowRefusal::NotOpen) => {
                 self.told(Mark::ToldNotOpen);

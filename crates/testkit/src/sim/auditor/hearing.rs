@@ -10,12 +10,13 @@ use miaosha_domain::ids::{PaymentId, UserId};
 use miaosha_domain::payment::ProviderState;
 use miaosha_domain::sale::Book;
 
+use super::super::bus::NEWS_LATE_MAX;
 use super::super::coverage::Mark;
 use super::super::world::{DELAY_MAX, STALL_MAX, State};
 use super::{Promise, Shown};
 
 /// For how long the news, the reads and the nodes themselves may be held up.
-const HELD_UP_MAX: Duration = DELAY_MAX.saturating_add(DELAY_MAX).saturating_add(STALL_MAX);
+const HELD_UP_MAX: Duration = DELAY_MAX.saturating_add(NEWS_LATE_MAX).saturating_add(STALL_MAX);
 /// For how long a node may refuse newcomers by a book that is not the newest.
 const SOLD_OUT_LAG_MAX: Duration = SOLD_OUT_TRUSTED.saturating_add(HELD_UP_MAX);
 /// For how long a node may not know that somebody has a claim.
@@ -51,6 +52,12 @@ impl State {
         for claim in &outcomes.claims {
             self.hear_told(claim, "the bus");
         }
+        let terms = self.plan.sale.terms;
+        let is_over = book.standby_over || self.now >= terms.ends_at + terms.standby_grace;
+        let has_room = book.taken < book.stock || (book.standby_open && !book.all_paid && !is_over);
+        self.require(outcomes.rejected.is_empty() || book.closed || !has_room, Promise::I5, || {
+            format!("{:?} are rejected with room: {book:?}", outcomes.rejected)
+        });
         for user in &outcomes.rejected {
             // A claim with a lower seq existed when this book was committed: the rejection was wrong then already.
             let claim = self.auditor.latest(*user);
@@ -59,6 +66,15 @@ impl State {
             self.auditor.rejected_in.insert(*user, self.step);
             self.mark(Mark::NewcomerRejected);
         }
+    }
+
+    /// A node answers by this book: never by an older one than before.
+    pub(in super::super) fn hear_board(&mut self, process: usize, version: u64) {
+        let incarnation = self.processes.incarnation(process);
+        let before = self.auditor.boards.insert((process, incarnation), version);
+        self.require(before <= Some(version), Promise::I3, || {
+            format!("process {process} goes back from version {before:?} to {version}")
+        });
     }
 
     /// A node refuses a newcomer from memory, having heard of `book`.

@@ -85,6 +85,10 @@ impl State {
             Standby => {
                 let is_full = standing >= terms.standby_limit as usize;
                 self.require(!is_full, Promise::I5, || format!("{claim:?} stands by beyond the limit"));
+                let is_open = before.standby_open && !before.all_paid;
+                self.require(is_open, Promise::I5, || {
+                    format!("{claim:?} stands by while standby is closed: {before:?}")
+                });
                 let is_over = before.standby_over || now >= terms.ends_at + terms.standby_grace;
                 self.require(!is_over, Promise::I5, || format!("{claim:?} stands by after standby is over"));
             }

@@ -30,6 +30,25 @@ impl Store {
     }
 }
 
+impl SimStore {
+    /// A read by this process, unless it is cut off.
+    pub(super) async fn read<T>(
+        &self,
+        what: &'static str,
+        read: impl FnOnce(&mut State) -> T + Send,
+    ) -> PortResult<T> {
+        let is_cut_off = {
+            let state = self.world.state();
+            state.processes.is_cut_off(self.process, state.now)
+        };
+        if is_cut_off {
+            self.world.hop().await;
+            return Err(PortError::retryable(what, "there is no connection"));
+        }
+        self.world.read(what, read).await
+    }
+}
+
 #[async_trait]
 impl SaleStore for SimStore {
     async fn create(&self, _sale: &Sale, _book: &Book) -> PortResult<()> {
@@ -38,7 +57,7 @@ impl SaleStore for SimStore {
 
     async fn lookup(&self, id: SaleId) -> PortResult<Option<SaleRow>> {
         let read = |state: &mut State| (state.store.sale.id == id).then(|| state.store.row());
-        self.world.read("reading a sale", read).await
+        self.read("reading a sale", read).await
     }
 
     async fn list(&self, before: Option<SaleId>, _limit: u32) -> PortResult<Vec<SaleRow>> {
@@ -46,7 +65,7 @@ impl SaleStore for SimStore {
             Some(before) if before <= state.store.sale.id => Vec::new(),
             _ => vec![state.store.row()],
         };
-        self.world.read("listing sales", read).await
+        self.read("listing sales", read).await
     }
 
     async fn list_unsettled(&self) -> PortResult<Vec<SaleId>> {
@@ -54,7 +73,7 @@ impl SaleStore for SimStore {
             let is_listed = state.store.is_unsettled() && state.sabotage != Some(Sabotage::LostTimer);
             if is_listed { vec![state.store.sale.id] } else { Vec::new() }
         };
-        self.world.read("listing unsettled sales", read).await
+        self.read("listing unsettled sales", read).await
     }
 
     async fn lock(&self, id: SaleId) -> PortResult<Option<Box<dyn SaleTx>>> {
@@ -63,7 +82,7 @@ impl SaleStore for SimStore {
 
     async fn snapshot(&self, id: SaleId) -> PortResult<Option<Snapshot>> {
         let read = |state: &mut State| (state.store.sale.id == id).then(|| state.store.rows.clone());
-        self.world.read("reading a snapshot", read).await
+        self.read("reading a snapshot", read).await
     }
 }
 
@@ -74,7 +93,7 @@ impl ClaimStore for SimStore {
             let found = users.iter().filter_map(|user| state.store.claim(*user));
             found.map(|claim| (claim.user, claim)).collect()
         };
-        self.world.read("looking claims up", read).await
+        self.read("looking claims up", read).await
     }
 
     async fn list(&self, _sale: SaleId, after: u64, limit: u32) -> PortResult<Vec<Claim>> {
@@ -85,7 +104,7 @@ impl ClaimStore for SimStore {
             page.truncate(limit as usize);
             page
         };
-        self.world.read("listing claims", read).await
+        self.read("listing claims", read).await
     }
 
     async fn position(&self, _sale: SaleId, seq: u64) -> PortResult<u64> {
@@ -93,7 +112,7 @@ impl ClaimStore for SimStore {
             let claims = state.store.rows.claims.iter();
             claims.filter(|claim| claim.status == ClaimStatus::Standby && claim.seq <= seq).count() as u64
         };
-        self.world.read("counting standby", read).await
+        self.read("counting standby", read).await
     }
 
     async fn list_event_ids(&self, span: Duration, limit: u32) -> PortResult<Vec<u64>> {
@@ -107,7 +126,7 @@ impl ClaimStore for SimStore {
             let skipped = ids.len().saturating_sub(limit as usize);
             ids[skipped..].to_vec()
         };
-        self.world.read("listing events", read).await
+        self.read("listing events", read).await
     }
 
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>> {
@@ -117,7 +136,7 @@ impl ClaimStore for SimStore {
             let users: BTreeSet<UserId> = named.map(|event| event.user).collect();
             users.into_iter().filter_map(|user| state.store.claim(user)).collect()
         };
-        self.world.read("reading events", read).await
+        self.read("reading events", read).await
     }
 
     async fn lock(&self, _sale: SaleId, user: UserId) -> PortResult<Option<Box<dyn ClaimTx>>> {
@@ -131,19 +150,19 @@ impl OrderStore for SimStore {
         let read = |state: &mut State| {
             state.store.orders.iter().find(|order| order.user == user && order.id == id).cloned()
         };
-        self.world.read("reading an order", read).await
+        self.read("reading an order", read).await
     }
 
     async fn lookup_by_sale(&self, user: UserId, _sale: SaleId) -> PortResult<Option<Order>> {
         let read = |state: &mut State| state.store.orders.iter().find(|order| order.user == user).cloned();
-        self.world.read("reading an order", read).await
+        self.read("reading an order", read).await
     }
 
     async fn list(&self, user: UserId, _before: Option<OrderId>, _limit: u32) -> PortResult<Vec<Order>> {
         let read = |state: &mut State| {
             state.store.orders.iter().filter(|order| order.user == user).cloned().collect()
         };
-        self.world.read("listing orders", read).await
+        self.read("listing orders", read).await
     }
 }
 
@@ -161,11 +180,11 @@ impl PaymentStore for SimStore {
             open.truncate(limit as usize);
             open
         };
-        self.world.read("listing open payments", read).await
+        self.read("listing open payments", read).await
     }
 
     async fn shipping_of(&self, id: PaymentId) -> PortResult<Option<Shipping>> {
         let read = |state: &mut State| state.store.shipping.get(&id).cloned();
-        self.world.read("reading an address", read).await
+        self.read("reading an address", read).await
     }
 }

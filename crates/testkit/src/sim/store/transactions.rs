@@ -24,7 +24,7 @@ const COMMIT_MAX: Duration = Duration::from_secs(9);
 
 impl SimStore {
     pub(super) async fn lock_sale(&self, id: SaleId) -> PortResult<Option<Box<dyn SaleTx>>> {
-        let known = self.world.read("finding a sale", |state| state.store.sale.id == id).await?;
+        let known = self.read("finding a sale", |state| state.store.sale.id == id).await?;
         if !known {
             return Ok(None);
         }
@@ -38,7 +38,7 @@ impl SimStore {
     }
 
     pub(super) async fn lock_claim(&self, user: UserId) -> PortResult<Option<Box<dyn ClaimTx>>> {
-        let known = self.world.read("finding a claim", |state| state.store.claim(user).is_some()).await?;
+        let known = self.read("finding a claim", |state| state.store.claim(user).is_some()).await?;
         if !known {
             return Ok(None);
         }
@@ -151,7 +151,7 @@ impl SaleTx for SimSaleTx {
             let found = users.iter().filter(|_| !hides).filter_map(|user| state.store.claim(*user));
             Ok(found.map(|claim| (claim.user, claim)).collect())
         };
-        self.store.world.read("reading claims", read).await?
+        self.store.read("reading claims", read).await?
     }
 
     async fn standing(&mut self) -> PortResult<Standing> {
@@ -181,7 +181,7 @@ impl SimSaleTx {
     async fn read_statement<T: Send>(&self, statement: impl FnOnce(&mut State) -> T + Send) -> PortResult<T> {
         let interrupts = self.store.world.state().dice.one_in(3);
         if interrupts {
-            return self.store.world.read("reading what is due", statement).await;
+            return self.store.read("reading what is due", statement).await;
         }
         Ok(statement(&mut self.store.world.state()))
     }
@@ -232,7 +232,7 @@ impl ClaimTx for SimClaimTx {
     }
 
     async fn payment(&mut self, id: PaymentId) -> PortResult<Option<Payment>> {
-        self.store.world.read("reading a payment", |state| state.store.payment(id)).await
+        self.store.read("reading a payment", |state| state.store.payment(id)).await
     }
 
     async fn commit(self: Box<Self>, write: ClaimWrite) -> PortResult<()> {
