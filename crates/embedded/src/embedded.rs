@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miaosha_app::ports::{
-    ClaimStore, Clock, IdempotencyStore, OrderStore, OutcomeBus, PaymentProvider, PaymentStore, Random,
-    RequestQueue, SaleStore, TimerQueue, UserStore,
+    ClaimStore, Clock, IdempotencyStore, Ids, OrderStore, OutcomeBus, PaymentProvider, PaymentStore, Ports,
+    Random, RequestQueue, SaleStore, TimerQueue, UserStore,
 };
 
 use crate::sandbox::SandboxProvider;
@@ -88,6 +88,24 @@ impl Embedded {
             random: Arc::new(OsRandom),
             resources: Resources { database, sandbox, queue, timers, bus },
         })
+    }
+
+    /// Every port that the use cases need, as `node`; two live nodes need different numbers.
+    pub fn ports(&self, node: u16) -> Ports {
+        Ports {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            ids: Arc::new(Ids::new(self.clock.clone(), node)),
+            sales: self.sales.clone(),
+            claims: self.claims.clone(),
+            orders: self.orders.clone(),
+            payments: self.payments.clone(),
+            users: self.users.clone(),
+            provider: self.provider.clone(),
+            queue: self.queue.clone(),
+            timers: self.timers.clone(),
+            bus: self.bus.clone(),
+        }
     }
 
     /// Ends the queue, the timers and the bus: whoever waits on them is told, what is under way is finished. Idempotent.

@@ -68,8 +68,8 @@ pub(crate) enum Role {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// What this process does, separated by commas; everything by default. On embedded storage all roles run in one
-    /// process.
+    /// What this process does, separated by commas; everything by default. On embedded storage one process does
+    /// everything.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) roles: Vec<Role>,
     /// Address and port.

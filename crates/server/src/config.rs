@@ -74,8 +74,6 @@ pub(crate) struct CheckoutConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AccountsConfig {
-    /// How long a session lasts.
-    pub(crate) session_ms: u64,
     /// Passwords hashed at once; 0 for one per core.
     pub(crate) hashing_at_once_max: usize,
     /// Sign-ins waiting to be hashed, at the most.
@@ -165,7 +163,7 @@ impl Default for CheckoutConfig {
 
 impl Default for AccountsConfig {
     fn default() -> Self {
-        Self { session_ms: 24 * 3_600_000, hashing_at_once_max: 0, hashing_waiting_max: 256 }
+        Self { hashing_at_once_max: 0, hashing_waiting_max: 256 }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use futures_util::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::follow::Follower;
@@ -24,6 +25,11 @@ use crate::{demo, roles, telemetry};
 
 /// Serves until a signal.
 pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let runs_every_role = Role::value_variants().iter().all(|role| arguments.roles.contains(role));
+    if !arguments.roles.is_empty() && !runs_every_role {
+        eprintln!("miaosha: on embedded storage one process runs every role: leave --roles out");
+        return Ok(ExitCode::from(2));
+    }
     telemetry::init_logs(&config.log)?;
     let figures = telemetry::init_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("general").enable_all().build()?;
@@ -32,7 +38,6 @@ pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<Ex
 }
 
 async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) -> anyhow::Result<()> {
-    let has = |role| arguments.roles.is_empty() || arguments.roles.contains(&role);
     let tasks = Tasks::new(Handle::current());
     let node = Arc::new(Node::open(config, figures.clone(), tasks.tracker().clone())?);
     serve_control(&tasks, &config.control_socket(), node.control())?;
@@ -48,17 +53,10 @@ async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) 
     follower.catch_up().await.context("cannot read the sales")?;
     node.ready.start();
     tasks.spawn_until_shutdown("follow", follower.run());
-    let push = if has(Role::Push) {
-        let server = PushServer::start(push_config(config), Arc::new(live.clone()))?;
-        live.connect_to(server.clone());
-        tasks.spawn_until_shutdown("tell", teller.run());
-        Some(server)
-    } else {
-        None
-    };
-    if has(Role::Consumer) {
-        roles::consumer::start(&tasks, &node.ports);
-    }
+    let push = PushServer::start(push_config(config), Arc::new(live.clone()))?;
+    live.connect_to(push.clone());
+    tasks.spawn_until_shutdown("tell", teller.run());
+    roles::consumer::start(&tasks, &node.ports);
     roles::publisher::start(&tasks, node.clone());
     telemetry::keep_figures(&tasks, figures, node.board.clone(), push.clone());
     let listener = Listener::bind(config.server.listen, listener_config(config)?)?;
@@ -69,7 +67,7 @@ async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) 
     watch_signals(&tasks)?;
     let site = Site {
         buy: node.web.buy().clone(),
-        sockets: push.clone().map(socket_service),
+        sockets: Some(socket_service(push.clone())),
         general: node.web.router(),
         general_runtime: Handle::current(),
     };
@@ -79,21 +77,17 @@ async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) 
 }
 
 /// Waits for the shutdown; then says so to whoever balances load, and to every socket.
-async fn begin_to_drain(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
+async fn begin_to_drain(config: &Config, tasks: &Tasks, node: &Node, push: PushServer) {
     tasks.shutdown().cancelled().await;
     node.ready.drain();
-    if let Some(push) = push {
-        push.drain(config.drain_timeout() / 2);
-    }
+    push.drain(config.drain_timeout() / 2);
 }
 
 /// Waits for everything that runs, and gives the data free.
-async fn end(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
+async fn end(config: &Config, tasks: &Tasks, node: &Node, push: PushServer) {
     tasks.drained(config.drain_timeout()).await;
-    if let Some(push) = push {
-        // Joins threads; nothing else runs any more.
-        push.shut_down();
-    }
+    // Joins threads; nothing else runs any more.
+    push.shut_down();
     node.close().await;
     info!("ended");
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::Ports;
 use miaosha_app::board::Board;
-use miaosha_app::ports::{Ids, Passwords};
+use miaosha_app::ports::Passwords;
 use miaosha_app::request_buy::{DeskLimits, RequestDesk};
 use miaosha_embedded::Embedded;
 use miaosha_web::tokens::Secret;
@@ -75,7 +75,7 @@ impl Node {
     ) -> anyhow::Result<Self> {
         let Backend::Embedded = config.backend;
         let embedded = Embedded::open(&config.data_dir)?;
-        let ports = ports_of(&embedded, config.node);
+        let ports = embedded.ports(config.node);
         let secret = Secret {
             kid: KID.to_owned(),
             bytes: signing_key(&config.data_dir, ports.random.as_ref())?.to_vec(),
@@ -127,23 +127,6 @@ impl Node {
     /// Finishes what was asked for, and gives the data free.
     pub(crate) async fn close(&self) {
         self.embedded.close().await;
-    }
-}
-
-fn ports_of(embedded: &Embedded, node: u16) -> Ports {
-    Ports {
-        clock: embedded.clock.clone(),
-        random: embedded.random.clone(),
-        ids: Arc::new(Ids::new(embedded.clock.clone(), node)),
-        sales: embedded.sales.clone(),
-        claims: embedded.claims.clone(),
-        orders: embedded.orders.clone(),
-        payments: embedded.payments.clone(),
-        users: embedded.users.clone(),
-        provider: embedded.provider.clone(),
-        queue: embedded.queue.clone(),
-        timers: embedded.timers.clone(),
-        bus: embedded.bus.clone(),
     }
 }
 

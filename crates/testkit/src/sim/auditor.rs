@@ -110,6 +110,8 @@ pub(super) struct Auditor {
     next_seq: u64,
     /// Every committed book by version, with the moment at which it stopped being the newest.
     books: BTreeMap<u64, (Book, Option<Timestamp>)>,
+    /// When each process last heard of the rows in any way.
+    contacts: BTreeMap<usize, Timestamp>,
     /// The version that each incarnation of a web node answered by last.
     boards: BTreeMap<(usize, u64), u64>,
     /// In which step each person's newest rejection without a row was announced.
@@ -134,6 +136,7 @@ impl Auditor {
             standing: BTreeSet::new(),
             next_seq: 1,
             books: BTreeMap::from([(rows.book.version, (rows.book, None))]),
+            contacts: BTreeMap::new(),
             boards: BTreeMap::new(),
             rejected_in: BTreeMap::new(),
             durable_in: BTreeMap::new(),

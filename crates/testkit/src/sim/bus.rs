@@ -73,7 +73,7 @@ fn send(state: &mut State, follower: usize, outcomes: &Arc<Outcomes>) {
     }
     let copies = if state.strikes(Mark::NewsDoubled, 10) { 2 } else { 1 };
     for _ in 0..copies {
-        let late = state.draw_slow(Mark::NewsReordered, NEWS_LATE_MAX).unwrap_or_default();
+        let late = state.draw_slow(Mark::NewsReordered, 8, NEWS_LATE_MAX).unwrap_or_default();
         let arrives_at = state.now + late;
         let event = BusEvent::News(outcomes.clone());
         state.bus.followers[follower].on_the_way.push_back(OnTheWay { arrives_at, event });
@@ -106,6 +106,8 @@ impl OutcomeSubscription for SimSubscription {
             };
             let arrived = follower.on_the_way.iter().position(|news| news.arrives_at <= state.now);
             if let Some(news) = arrived.and_then(|at| follower.on_the_way.remove(at)) {
+                let process = follower.process;
+                state.hear_contact(process);
                 return Poll::Ready(news.event);
             }
             follower.waker = Some(context.waker().clone());

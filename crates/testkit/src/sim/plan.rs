@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) people: u64,
     /// Of these, whose request makes every transaction fail for good.
     pub(super) poison: Option<u64>,
+    /// One call of the provider in so many is slow.
+    pub(super) provider_slow_one_in: u64,
     /// Whether everybody comes at once.
     pub(super) is_rush: bool,
     /// How many of 20 pay soon.
@@ -74,6 +76,7 @@ impl Plan {
             stock,
             people,
             poison: dice.one_in(2).then(|| dice.between(1, people)),
+            provider_slow_one_in: if dice.one_in(2) { 2 } else { 12 },
             is_rush: !dice.one_in(3),
             payers_in_20: [8, 16, 20][dice.index(3)],
             lease,

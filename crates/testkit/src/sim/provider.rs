@@ -54,7 +54,11 @@ impl SimProvider {
         payment: PaymentId,
         turn: impl FnOnce(&mut State, ProviderState) -> ProviderState + Send,
     ) -> PortResult<ProviderState> {
-        let slow = self.world.state().draw_slow(Mark::ProviderSlow, PROVIDER_MAX);
+        let slow = {
+            let mut state = self.world.state();
+            let one_in = state.plan.provider_slow_one_in;
+            state.draw_slow(Mark::ProviderSlow, one_in, PROVIDER_MAX)
+        };
         if let Some(span) = slow {
             self.world.sleep(span).await;
         }

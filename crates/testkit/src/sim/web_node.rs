@@ -1,7 +1,7 @@
 //! A web node of the simulation: it judges requests from memory, answers look-ups, takes payments and holds sockets,
 //! all by the real use cases. What it answers is what the HTTP and push layers would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use miaosha_domain::settle::GiveUpError;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::auditor::Promise;
 use super::coverage::Mark;
 use super::world::World;
 
@@ -57,6 +58,8 @@ pub(super) enum RequestAnswer {
 struct Sockets {
     world: Arc<World>,
     by_user: Mutex<BTreeMap<UserId, Vec<UnboundedSender<Push>>>>,
+    /// Whom this node has told of a claim.
+    told: Mutex<BTreeSet<UserId>>,
 }
 
 impl Sockets {
@@ -74,12 +77,15 @@ impl Listener for Sockets {
             state.mark(Mark::PushedClaim);
             state.hear_told(claim, "a push");
             drop(state);
+            self.told.lock().insert(claim.user);
             self.push(claim.user, Push::Claim(*claim));
         }
         for user in &news.rejected {
             let mut state = self.world.state();
             state.mark(Mark::PushedRejection);
             state.hear_told_rejected(*user, "a push");
+            let was_told = self.told.lock().contains(user);
+            state.require(!was_told, Promise::I3, || format!("{user:?} is rejected after having a claim"));
             drop(state);
             self.push(*user, Push::Rejected);
         }
@@ -91,7 +97,8 @@ impl WebNode {
     pub(super) fn start(world: &Arc<World>, process: usize, ports: Ports, limits: DeskLimits) -> Arc<Self> {
         let board = Arc::new(Board::new());
         let desk = Arc::new(RequestDesk::new(ports.clock.clone(), ports.queue.clone(), limits));
-        let sockets = Arc::new(Sockets { world: world.clone(), by_user: Mutex::default() });
+        let sockets =
+            Arc::new(Sockets { world: world.clone(), by_user: Mutex::default(), told: Mutex::default() });
         let follower = Follower::new(ports.clone(), board.clone(), sockets.clone());
         let mut state = world.state();
         state.spawn(process, follower.run());
@@ -144,7 +151,7 @@ impl WebNode {
                 (Mark::ToldClaim, RequestAnswer::Claim(claim))
             }
             Asked::SoldOut => {
-                self.world.state().hear_sold_out(user, &book);
+                self.world.state().hear_sold_out(self.process, user, &book);
                 (Mark::ToldSoldOut, RequestAnswer::SoldOut)
             }
             Asked::Overloaded => (Mark::ToldOverloaded, RequestAnswer::Perhaps),
@@ -165,7 +172,7 @@ impl WebNode {
     /// `GET /sales/{id}/claim`, with the state of the sale; `None` for a 503.
     pub(super) async fn look_up(&self, user: UserId) -> Option<(PersonalStanding, SaleState)> {
         let sale = self.sale()?;
-        let before = self.world.state().expect_look_up(user);
+        let before = self.world.state().expect_look_up(user, &sale.book());
         let view = look_up_claim(&self.ports, &sale, user).await.ok()?;
         self.world.state().hear_look_up(user, &before, &view);
         Some((view.standing, sale.state(self.ports.clock.now())))

@@ -223,9 +223,9 @@ impl State {
         self.draw_span_up_to(longest)
     }
 
-    /// How long something slow takes; `None` if it is not slow, as mostly.
-    pub(super) fn draw_slow(&mut self, fault: Mark, longest: Duration) -> Option<Duration> {
-        if !self.strikes(fault, 8) {
+    /// How long something slow takes that is slow once in `n` times; `None` if it is not.
+    pub(super) fn draw_slow(&mut self, fault: Mark, n: u64, longest: Duration) -> Option<Duration> {
+        if !self.strikes(fault, n) {
             return None;
         }
         let longest = if self.dice.one_in(3) { longest } else { Duration::from_millis(300) };

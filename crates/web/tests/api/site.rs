@@ -15,7 +15,7 @@ use miaosha_app::board::{Board, News};
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::follow::{Follower, Listener};
 use miaosha_app::model::{Role, User};
-use miaosha_app::ports::{Clock, Ids, Passwords, Ports};
+use miaosha_app::ports::{Clock, Passwords, Ports};
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::request_buy::{DeskLimits, RequestDesk};
 use miaosha_app::settle_sale::sweep;
@@ -85,20 +85,7 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ShiftedClock::default());
         let embedded = Embedded::open_with_clock(directory.path(), clock.clone()).unwrap();
-        let ports = Ports {
-            clock: clock.clone(),
-            random: embedded.random.clone(),
-            ids: Arc::new(Ids::new(clock.clone(), 0)),
-            sales: embedded.sales.clone(),
-            claims: embedded.claims.clone(),
-            orders: embedded.orders.clone(),
-            payments: embedded.payments.clone(),
-            users: embedded.users.clone(),
-            provider: embedded.provider.clone(),
-            queue: embedded.queue.clone(),
-            timers: embedded.timers.clone(),
-            bus: embedded.bus.clone(),
-        };
+        let ports = embedded.ports(0);
         let board = Arc::new(Board::new());
         let limits_of_desk = DeskLimits { batch_window: Duration::from_millis(1), ..DeskLimits::default() };
         let desk = Arc::new(RequestDesk::new(clock.clone(), ports.queue.clone(), limits_of_desk));

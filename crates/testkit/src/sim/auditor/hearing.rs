@@ -19,6 +19,8 @@ use super::{Promise, Shown};
 const HELD_UP_MAX: Duration = DELAY_MAX.saturating_add(NEWS_LATE_MAX).saturating_add(STALL_MAX);
 /// For how long a node may refuse newcomers by a book that is not the newest.
 const SOLD_OUT_LAG_MAX: Duration = SOLD_OUT_TRUSTED.saturating_add(HELD_UP_MAX);
+/// For how long a node may refuse newcomers without having heard of anything.
+const SILENCE_MAX: Duration = SOLD_OUT_TRUSTED.saturating_add(DELAY_MAX).saturating_add(STALL_MAX);
 /// For how long a node may not know that somebody has a claim.
 const MEMORY_LAG_MAX: Duration = CLAIMS_CURRENT.saturating_add(HELD_UP_MAX);
 
@@ -26,6 +28,8 @@ const MEMORY_LAG_MAX: Duration = CLAIMS_CURRENT.saturating_add(HELD_UP_MAX);
 pub(in super::super) struct Expected {
     rev: u64,
     place: Option<u64>,
+    /// Whether the claim was made before the book that the node has heard of.
+    is_known: bool,
 }
 
 impl State {
@@ -68,6 +72,11 @@ impl State {
         }
     }
 
+    /// A process read something, or heard of something.
+    pub(in super::super) fn hear_contact(&mut self, process: usize) {
+        self.auditor.contacts.insert(process, self.now);
+    }
+
     /// A node answers by this book: never by an older one than before.
     pub(in super::super) fn hear_board(&mut self, process: usize, version: u64) {
         let incarnation = self.processes.incarnation(process);
@@ -78,7 +87,12 @@ impl State {
     }
 
     /// A node refuses a newcomer from memory, having heard of `book`.
-    pub(in super::super) fn hear_sold_out(&mut self, user: UserId, book: &Book) {
+    pub(in super::super) fn hear_sold_out(&mut self, process: usize, user: UserId, book: &Book) {
+        let contact_at = self.auditor.contacts.get(&process).copied();
+        let is_in_touch = contact_at.is_some_and(|at| self.now.saturating_since(at) <= SILENCE_MAX);
+        self.require(is_in_touch, Promise::I3, || {
+            format!("process {process} refuses {user:?}, having heard nothing since {contact_at:?}")
+        });
         let is_sold_out = book.all_paid || (book.stock == book.taken && !book.standby_open);
         self.require(is_sold_out, Promise::I3, || format!("{user:?} is told sold out by {book:?}"));
         let claim = self.auditor.latest(user);
@@ -105,10 +119,14 @@ impl State {
         self.auditor.accepted.insert(user);
     }
 
-    /// A look-up begins: what it must at least find.
-    pub(in super::super) fn expect_look_up(&self, user: UserId) -> Expected {
-        let rev = self.store.claim(user).map_or(0, |claim| claim.rev);
-        Expected { rev, place: self.place_of(user) }
+    /// A look-up begins at a node that has heard of `book`: what it must at least find.
+    pub(in super::super) fn expect_look_up(&self, user: UserId, book: &Book) -> Expected {
+        let claim = self.store.claim(user);
+        Expected {
+            rev: claim.map_or(0, |claim| claim.rev),
+            place: self.place_of(user),
+            is_known: claim.is_some_and(|claim| claim.seq < book.next_seq),
+        }
     }
 
     /// The place in standby of a person who stands by, from 1.
@@ -126,10 +144,11 @@ impl State {
             PersonalStanding::None | PersonalStanding::Queued => {}
         }
         let rev = standing.rev();
-        // That there is no claim may be answered from memory; a claim is read.
+        // That there is no claim may be answered from memory, by a node that knows every claim of the book it has heard
+        // of; a claim is read.
         let made_at = self.auditor.made_at.get(&user).copied();
         let is_new = made_at.is_some_and(|at| self.now.saturating_since(at) <= MEMORY_LAG_MAX);
-        let is_excused = rev == 0 && is_new;
+        let is_excused = rev == 0 && is_new && !before.is_known;
         self.require(rev >= before.rev || is_excused, Promise::I3, || {
             format!("{user:?} looks up rev {}, made at {made_at:?}, and is told {standing:?}", before.rev)
         });

@@ -45,7 +45,12 @@ impl SimStore {
             self.world.hop().await;
             return Err(PortError::retryable(what, "there is no connection"));
         }
-        self.world.read(what, read).await
+        let process = self.process;
+        let reads = |state: &mut State| {
+            state.hear_contact(process);
+            read(state)
+        };
+        self.world.read(what, reads).await
     }
 }
 

@@ -58,7 +58,7 @@ impl SimStore {
     /// Commits, with everything that may go wrong about it.
     async fn commit(&self, held: Held, mut write: Write) -> PortResult<()> {
         self.world.hop().await;
-        let slow = self.world.state().draw_slow(Mark::CommitSlow, COMMIT_MAX);
+        let slow = self.world.state().draw_slow(Mark::CommitSlow, 7, COMMIT_MAX);
         if let Some(span) = slow {
             self.world.sleep(span).await;
         }
