@@ -173,15 +173,22 @@ impl OrderStore for SimStore {
 
 #[async_trait]
 impl PaymentStore for SimStore {
-    async fn list_unsettled(&self, age: Duration, limit: u32) -> PortResult<Vec<Payment>> {
+    async fn list_unsettled(
+        &self,
+        age: Duration,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> PortResult<Vec<Payment>> {
         let read = |state: &mut State| {
             let now = state.now;
             let is_open = |payment: &Payment| {
-                !payment.status.is_final() && (payment.started_at + age <= now || payment.lease_until <= now)
+                !payment.status.is_final()
+                    && Some(payment.id) > after
+                    && (payment.started_at + age <= now || payment.lease_until <= now)
             };
             let mut open: Vec<Payment> =
                 state.store.rows.payments.iter().filter(|payment| is_open(payment)).copied().collect();
-            open.sort_by_key(|payment| payment.started_at);
+            open.sort_by_key(|payment| payment.id);
             open.truncate(limit as usize);
             open
         };
