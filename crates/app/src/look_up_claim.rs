@@ -65,7 +65,8 @@ pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> Por
     };
     let Some(claim) = row else {
         let standing = match sale.personal_state(user, now) {
-            PersonalState::Claimed(claim) => PersonalStanding::Claim(claim),
+            // Made while the row was read, and heard of since.
+            PersonalState::Claimed(claim) => return view_claim(ports, claim).await,
             PersonalState::Queued => PersonalStanding::Queued,
             PersonalState::Rejected => PersonalStanding::Rejected,
             PersonalState::Unknown => PersonalStanding::None,

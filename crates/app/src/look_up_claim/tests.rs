@@ -71,3 +71,17 @@ fn a_row_is_not_read_again_where_every_claim_is_known_to_be_of_others() {
     board.apply(&outcomes, at + HOLD);
     assert!(!sale.had_no_claim(user(9), at + HOLD), "a claim is not known: it may be this person's");
 }
+
+#[test]
+fn a_claim_heard_of_while_its_row_was_missing_is_told_with_its_place() {
+    let (node, board) = node_and_board();
+    let claims = vec![claim(9, ClaimStatus::Standby, 1)];
+    let outcomes = Outcomes { sale: sale_id(), book: node.store.book(), claims, rejected: Vec::new() };
+    board.apply(&outcomes, node.ports.clock.now());
+    let view = look_up(&node, &board, 9);
+    assert_eq!(
+        (view.standing.name(), view.position),
+        ("standby", Some(2)),
+        "after those who are in the rows"
+    );
+}
