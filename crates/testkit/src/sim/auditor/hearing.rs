@@ -161,10 +161,16 @@ impl State {
         self.require(is_in_line, Promise::I5, || {
             format!("{user:?} goes from {:?} to {place_now:?} and is told {:?}", before.place, view.position)
         });
-        let is_sold = matches!(standing, PersonalStanding::Claim(claim) if claim.status == ClaimStatus::Paid);
-        self.require(!is_sold || view.order.is_some(), Promise::I9, || {
-            format!("{user:?} has paid and sees no order")
-        });
+        let status = match standing {
+            PersonalStanding::Claim(claim) => Some(claim.status),
+            _ => None,
+        };
+        let is_whole = match status {
+            Some(ClaimStatus::Paid | ClaimStatus::Refunded) => view.order.is_some(),
+            Some(ClaimStatus::Standby) => view.position.is_some(),
+            _ => true,
+        };
+        self.require(is_whole, Promise::I7, || format!("{user:?} is told only a part: {view:?}"));
         self.mark(match standing {
             PersonalStanding::None => Mark::LookedNone,
             PersonalStanding::Queued => Mark::LookedQueued,
