@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use miaosha_domain::payment::{NextStep, Payment, PaymentStatus, ProviderState, next_step};
 use tracing::warn;
 
@@ -15,22 +16,32 @@ use crate::ports::{PortResult, Ports};
 /// How old a payment is before the provider is asked about it for the first time.
 pub const ASK_AFTER: Duration = Duration::from_secs(5);
 
-const PAYMENTS_MAX: u32 = 500;
+const PAGE: u32 = 500;
+/// Payments that are looked at at once: a provider that is slow for one must not hold up the others' leases.
+const AT_ONCE_MAX: usize = 16;
 /// Give the lease up, void, refund what was captured all the same, note: no payment needs more steps at once.
 const STEPS_MAX: u32 = 4;
 
 /// Takes every open payment as far as it goes. Idempotent. Returns how many were looked at.
 ///
 /// # Errors
-/// Only if they cannot be listed; a payment that fails is tried again the next time.
+/// Only if they cannot be listed; a payment that fails is tried again the next time, and holds up no other.
 pub async fn reconcile_payments(ports: &Ports) -> PortResult<usize> {
-    let payments = ports.payments.list_unsettled(ASK_AFTER, PAYMENTS_MAX).await?;
-    for payment in &payments {
-        if let Err(error) = reconcile(ports, *payment).await {
-            warn!(payment = %payment.id, %error, "a payment stays open: trying again later");
-        }
+    let mut looked_at = 0;
+    let mut after = None;
+    loop {
+        let payments = ports.payments.list_unsettled(ASK_AFTER, after, PAGE).await?;
+        let Some(last) = payments.last() else { return Ok(looked_at) };
+        after = Some(last.id);
+        looked_at += payments.len();
+        stream::iter(payments).for_each_concurrent(AT_ONCE_MAX, |payment| finish(ports, payment)).await;
     }
-    Ok(payments.len())
+}
+
+async fn finish(ports: &Ports, payment: Payment) {
+    if let Err(error) = reconcile(ports, payment).await {
+        warn!(payment = %payment.id, %error, "a payment stays open: trying again later");
+    }
 }
 
 async fn reconcile(ports: &Ports, payment: Payment) -> PortResult<()> {

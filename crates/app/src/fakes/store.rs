@@ -293,9 +293,16 @@ impl OrderStore for FakeStore {
 
 #[async_trait]
 impl PaymentStore for FakeStore {
-    async fn list_unsettled(&self, age: Duration, limit: u32) -> PortResult<Vec<Payment>> {
+    async fn list_unsettled(
+        &self,
+        age: Duration,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> PortResult<Vec<Payment>> {
         let now = self.clock.now();
-        let is_due = |payment: &&Payment| payment.started_at + age <= now || payment.lease_until <= now;
+        let is_due = |payment: &&Payment| {
+            Some(payment.id) > after && (payment.started_at + age <= now || payment.lease_until <= now)
+        };
         let data = self.data.lock();
         let open = data.payments.values().filter(|payment| !payment.status.is_final());
         Ok(open.filter(is_due).take(limit as usize).copied().collect())

@@ -84,8 +84,13 @@ pub trait OrderStore: Send + Sync {
 #[async_trait]
 pub trait PaymentStore: Send + Sync {
     /// Payments that are not final and were stored at least `age` ago or whose lease is over, both by the database's
-    /// clock; the oldest first, at most `limit`.
-    async fn list_unsettled(&self, age: Duration, limit: u32) -> PortResult<Vec<Payment>>;
+    /// clock; those with an id above `after`, in the order of id, at most `limit`.
+    async fn list_unsettled(
+        &self,
+        age: Duration,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> PortResult<Vec<Payment>>;
 
     /// Where the parcel of a payment goes.
     async fn shipping_of(&self, id: PaymentId) -> PortResult<Option<Shipping>>;

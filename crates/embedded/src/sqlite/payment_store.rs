@@ -19,7 +19,7 @@ const SELECT_UNSETTLED: &str = concat!(
     "SELECT ",
     payment_columns!(),
     " FROM payments WHERE status IN ('started', 'capture_due', 'void_due', 'refund_due') \
-     AND (started_at <= ?1 OR lease_until <= ?2) ORDER BY started_at, id LIMIT ?3"
+     AND (started_at <= ?1 OR lease_until <= ?2) AND id > ?3 ORDER BY id LIMIT ?4"
 );
 const SELECT_SHIPPING: &str =
     "SELECT ship_name, ship_phone, ship_address FROM payments WHERE id = ?1 AND ship_name IS NOT NULL";
@@ -41,11 +41,17 @@ impl SqlitePaymentStore {
 
 #[async_trait]
 impl PaymentStore for SqlitePaymentStore {
-    async fn list_unsettled(&self, age: Duration, limit: u32) -> PortResult<Vec<Payment>> {
+    async fn list_unsettled(
+        &self,
+        age: Duration,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> PortResult<Vec<Payment>> {
         let now = self.database.clock.now();
         self.database
             .read("list unsettled payments", move |connection| {
-                let params = params![(now - age).as_millis(), now.as_millis(), limit];
+                let after = after.map_or(0, PaymentId::get);
+                let params = params![(now - age).as_millis(), now.as_millis(), after, limit];
                 list(connection, SELECT_UNSETTLED, params, rows::payment)
             })
             .await

@@ -15,7 +15,7 @@ macro_rules! payment_store_contract {
         $crate::contract_suite! { payment_store_contract, $make, payments, [
             only_payments_that_are_not_final_are_unsettled,
             a_young_payment_waits_for_its_age_or_the_end_of_its_lease,
-            unsettled_payments_are_listed_oldest_first_up_to_a_limit,
+            unsettled_payments_are_listed_in_pages_by_id,
             shipping_is_found_where_it_was_stored,
         ] }
     };
@@ -44,7 +44,7 @@ pub async fn only_payments_that_are_not_final_are_unsettled(stores: Stores) {
         let payment = store(&stores, raw, status, MINUTE * 60, Duration::ZERO).await;
         open.extend((!status.is_final()).then_some(payment));
     }
-    let mut listed = stores.payments.list_unsettled(MINUTE, 99).await.unwrap();
+    let mut listed = stores.payments.list_unsettled(MINUTE, None, 99).await.unwrap();
     listed.sort_by_key(|payment| payment.id);
     assert_eq!(listed, open);
 }
@@ -54,19 +54,22 @@ pub async fn a_young_payment_waits_for_its_age_or_the_end_of_its_lease(stores: S
     let old = store(&stores, 1, PaymentStatus::Started, MINUTE * 10, MINUTE).await;
     let young = store(&stores, 2, PaymentStatus::Started, MINUTE * 5, MINUTE).await;
     let over = store(&stores, 3, PaymentStatus::VoidDue, Duration::ZERO, Duration::ZERO).await;
-    let list = async |age| stores.payments.list_unsettled(age, 99).await.unwrap();
+    let list = async |age| stores.payments.list_unsettled(age, None, 99).await.unwrap();
     assert_eq!(list(MINUTE * 20).await, [over]);
     assert_eq!(list(MINUTE * 8).await, [old, over]);
     assert_eq!(list(MINUTE * 5).await, [old, young, over]);
 }
 
-/// "The oldest first, at most `limit`."
-pub async fn unsettled_payments_are_listed_oldest_first_up_to_a_limit(stores: Stores) {
-    let middle = store(&stores, 1, PaymentStatus::Started, MINUTE * 20, MINUTE).await;
-    let youngest = store(&stores, 2, PaymentStatus::RefundDue, MINUTE * 10, MINUTE).await;
-    let oldest = store(&stores, 3, PaymentStatus::CaptureDue, MINUTE * 30, MINUTE).await;
-    assert_eq!(stores.payments.list_unsettled(MINUTE, 99).await.unwrap(), [oldest, middle, youngest]);
-    assert_eq!(stores.payments.list_unsettled(MINUTE, 2).await.unwrap(), [oldest, middle]);
+/// "Those with an id above `after`, in the order of id, at most `limit`."
+pub async fn unsettled_payments_are_listed_in_pages_by_id(stores: Stores) {
+    let first = store(&stores, 1, PaymentStatus::Started, MINUTE * 20, MINUTE).await;
+    let second = store(&stores, 2, PaymentStatus::RefundDue, MINUTE * 10, MINUTE).await;
+    let third = store(&stores, 3, PaymentStatus::CaptureDue, MINUTE * 30, MINUTE).await;
+    let page = async |after, limit| stores.payments.list_unsettled(MINUTE, after, limit).await.unwrap();
+    assert_eq!(page(None, 99).await, [first, second, third]);
+    assert_eq!(page(None, 2).await, [first, second]);
+    assert_eq!(page(Some(second.id), 2).await, [third]);
+    assert_eq!(page(Some(third.id), 2).await, []);
 }
 
 /// "Where the parcel of a payment goes."
