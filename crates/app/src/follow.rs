@@ -96,9 +96,11 @@ impl Follower {
     /// # Errors
     /// Nothing is lost: the next call reads it again.
     pub async fn catch_up(&mut self) -> PortResult<()> {
-        let now = self.ports.clock.now();
-        let has_gap = self.caught_up_at.is_none_or(|at| now.saturating_since(at) > CATCH_UP_SPAN / 2);
+        let began = self.ports.clock.now();
         let ids = self.ports.claims.list_event_ids(CATCH_UP_SPAN, EVENT_IDS_MAX).await?;
+        // Judged only now: a list that was slow to come may reach back less far than the last one was taken.
+        let listed = self.ports.clock.now();
+        let has_gap = self.caught_up_at.is_none_or(|at| listed.saturating_since(at) > CATCH_UP_SPAN / 2);
         if has_gap {
             self.read_to.clear();
             self.read_sales().await?;
@@ -119,7 +121,7 @@ impl Follower {
             }
         }
         self.seen = ids.into_iter().collect();
-        self.caught_up_at = Some(now);
+        self.caught_up_at = Some(began);
         Ok(())
     }
 
