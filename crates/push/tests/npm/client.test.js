@@ -21,7 +21,7 @@ function next(emitter, event) {
 /** Waits until the socket is on the transport that it will stay on. */
 async function settled(socket) {
   const { engine } = socket.io;
-  if (engine.transport.name === "polling" && engine.opts.transports.includes("websocket")) {
+  if (engine.transport.name === "polling" && engine.transports.includes("websocket")) {
     await next(engine, "upgrade");
   }
 }
