@@ -137,7 +137,7 @@ impl BoardSale {
     fn new(row: SaleRow, now: Timestamp) -> Self {
         let state = row.book.state(&row.sale.terms, now);
         let told = Told { state, standby: standby_tick(&row.book), standby_at: now };
-        let people = People::new(row.sale.max_people);
+        let people = People::new();
         Self {
             sale: row.sale,
             heard: RwLock::new(Heard { book: row.book, at: now }),
@@ -188,6 +188,15 @@ impl BoardSale {
         let mut units = self.people.units_by_status();
         units.push(("free", u64::from(self.book().free())));
         units
+    }
+
+    /// How many people may be under way at once. The cap bounds a flood and never keeps a unit from being sold, so it
+    /// grows with the stock.
+    pub(crate) fn people_max(&self) -> Option<u64> {
+        let book = self.book();
+        let places =
+            u64::from(book.stock) + u64::from(book.incoming) + u64::from(self.sale.terms.standby_limit);
+        self.sale.max_people.map(|people_max| people_max.max(places))
     }
 
     /// What this node knows of a person.

@@ -78,6 +78,11 @@ pub enum Invariant {
     I9,
 }
 
+impl Invariant {
+    /// Every one that rows can show.
+    pub const ALL: [Self; 6] = [Self::I1, Self::I2, Self::I4, Self::I5, Self::I6, Self::I9];
+}
+
 impl fmt::Display for Invariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

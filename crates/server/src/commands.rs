@@ -28,7 +28,7 @@ pub(crate) async fn sale(site: &mut Site, command: &SaleCommand, as_json: bool) 
         SaleCommand::List => return list_sales(site, as_json).await,
         SaleCommand::Verify { id } => {
             let answer = site.call(Method::GET, &of(id, "/verify"), None).await?;
-            show(&answer, as_json, pairs)?;
+            show(&answer, as_json, recount)?;
             let is_clean = answer.status.is_success() && answer.body["ok"] == true;
             for broken in answer.body["broken"].as_array().into_iter().flatten() {
                 eprintln!("{} is broken: {}", text(broken, "invariant"), text(broken, "detail"));
@@ -155,6 +155,20 @@ fn show(answer: &Answer, as_json: bool, plain: impl Fn(&Value) -> String) -> any
     eprintln!("miaosha: {} ({})", text(&answer.body, "detail"), text(&answer.body, "code"));
     let is_usage = matches!(answer.status, StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST);
     Ok(if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE })
+}
+
+/// What a recount found, one `name: value` a line, in the order of the contract.
+fn recount(body: &Value) -> String {
+    const NAMES: [&str; 11] = [
+        "sale", "stock", "free", "reserved", "paying", "paid", "refunded", "standby", "rejected", "orders",
+        "refunds",
+    ];
+    NAMES.into_iter().fold(String::new(), |mut lines, name| {
+        let value = body[name].as_str().map_or_else(|| body[name].to_string(), str::to_owned);
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(lines, "{name}: {value}");
+        lines
+    })
 }
 
 /// One `name: value` a line.

@@ -137,7 +137,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             accept_threads: 0,
-            connections_max: 18_000,
+            connections_max: 4_000,
             idle_timeout_ms: 30_000,
             drain_timeout_ms: 10_000,
         }
@@ -173,7 +173,7 @@ impl Default for PushConfig {
             threads: 0,
             ping_interval_ms: 25_000,
             ping_timeout_ms: 20_000,
-            sockets_max: 18_000,
+            sockets_max: 15_000,
             connects_per_second_max: 20_000,
         }
     }
@@ -234,6 +234,7 @@ impl Config {
         );
         ensure!(self.buying.batch_len_max > 0, "buying.batch_len_max must be at least 1");
         ensure!(self.buying.batches_in_flight_max > 0, "buying.batches_in_flight_max must be at least 1");
+        ensure!(self.server.connections_max > 0, "server.connections_max must be at least 1");
         ensure!(self.push.ping_interval_ms > 0, "push.ping_interval_ms must be at least 1");
         Ok(())
     }

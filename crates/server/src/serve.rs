@@ -14,7 +14,7 @@ use miaosha_push::{Config as PushConfig, Server as PushServer};
 use miaosha_web::live::Live;
 use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
 use tokio::runtime::Handle;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::{Role, ServeArgs};
 use crate::config::Config;
@@ -31,6 +31,7 @@ pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<Ex
         return Ok(ExitCode::from(2));
     }
     telemetry::init_logs(&config.log)?;
+    let config = &fit_open_files(config)?;
     let figures = telemetry::init_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("general").enable_all().build()?;
     runtime.block_on(run(config, arguments, figures))?;
@@ -74,6 +75,32 @@ async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) 
     let drained = listener.run(site, begin_to_drain(config, &tasks, &node, push.clone())).await;
     end(config, &tasks, &node, push).await;
     drained.context("cannot serve connections")
+}
+
+/// Files that are not connections: the database, threads' event queues, the control socket.
+const FILES_RESERVED: usize = 500;
+
+/// Raises the limit of open files as far as the system allows, and cuts down what would not fit: a site that has run out
+/// of files can answer nobody.
+fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
+    let files = rlimit::increase_nofile_limit(u64::MAX).context("cannot read the limit of open files")?;
+    let room = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(FILES_RESERVED);
+    let mut config = config.clone();
+    let (connections, sockets) = (&mut config.server.connections_max, &mut config.push.sockets_max);
+    if connections.saturating_add(*sockets) > room {
+        anyhow::ensure!(
+            room >= 100,
+            "{files} open files are too few: allow at least {}",
+            FILES_RESERVED + 100
+        );
+        *connections = (*connections).min(room / 4);
+        *sockets = (*sockets).min(room - *connections);
+        warn!(
+            files,
+            connections, sockets, "the limit of open files is low: taking fewer connections and sockets"
+        );
+    }
+    Ok(config)
 }
 
 /// Waits for the shutdown; then says so to whoever balances load, and to every socket.

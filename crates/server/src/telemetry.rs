@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use miaosha_app::board::Board;
+use miaosha_domain::audit::Invariant;
 use miaosha_push::Server as PushServer;
 use miaosha_web::REQUEST_SECONDS_BUCKETS;
 use tracing_subscriber::EnvFilter;
@@ -39,7 +40,15 @@ pub(crate) fn init_metrics() -> anyhow::Result<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(buy, &REQUEST_SECONDS_BUCKETS)?;
-    Ok(builder.install_recorder()?)
+    let handle = builder.install_recorder()?;
+    // Alarms watch for the first one, so they must see that there was none before.
+    for invariant in Invariant::ALL {
+        metrics::counter!("miaosha_invariant_broken_total", "id" => invariant.to_string()).increment(0);
+    }
+    for name in ["miaosha_push_dropped_total", "miaosha_connections_refused_total"] {
+        metrics::counter!(name).increment(0);
+    }
+    Ok(handle)
 }
 
 /// Figures of a process that serves nobody.

@@ -12,7 +12,7 @@ use miaosha_app::Ports;
 use miaosha_app::board::{Board, BoardSale, News};
 use miaosha_app::follow::Listener;
 use miaosha_app::look_up_claim::look_up_claim;
-use miaosha_domain::ids::{SaleId, UserId};
+use miaosha_domain::ids::UserId;
 use miaosha_push::{Ack, Admission, Application, ClientEvent, ConnectRequest, Server};
 use serde::Deserialize;
 use tokio::runtime::Handle;
@@ -102,7 +102,13 @@ struct Auth {
 
 #[derive(Deserialize)]
 struct Subject {
-    sale: SaleId,
+    sale: String,
+}
+
+fn answer(server: &Server, ack: Option<Ack>, words: &str) {
+    if let Some(ack) = ack {
+        server.acknowledge(ack, &[words]);
+    }
 }
 
 impl Application for Live {
@@ -126,23 +132,23 @@ impl Application for Live {
     }
 
     fn event(&self, server: &Server, event: &ClientEvent<'_>) {
-        let Some(ack) = event.ack else { return };
         let ask = match event.name {
             "watch" => Ask::Watch,
             "lookup" => Ask::Lookup,
-            _ => return server.acknowledge(ack, &[&words::problem("not_found")]),
+            _ => return answer(server, event.ack, &words::problem("not_found")),
         };
         let subject =
             event.arguments.first().and_then(|json| serde_json::from_str::<Subject>(json.get()).ok());
         let Some(Subject { sale }) = subject else {
-            return server.acknowledge(ack, &[&words::problem("invalid_body")]);
+            return answer(server, event.ack, &words::problem("invalid_body"));
         };
-        let Some(sale) = self.board.lookup(sale) else {
-            return server.acknowledge(ack, &[&words::problem("no_such_sale")]);
+        let Some(sale) = sale.parse().ok().and_then(|id| self.board.lookup(id)) else {
+            return answer(server, event.ack, &words::problem("no_such_sale"));
         };
         if ask == Ask::Watch {
             server.join(event.socket, &words::room(sale.sale.id));
         }
+        let Some(ack) = event.ack else { return };
         let user = event.tag.and_then(|tag| UserId::new(tag).ok());
         match (ask, user) {
             (_, Some(user)) => self.answer_with_claim(server, ask, user, sale, ack),

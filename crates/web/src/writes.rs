@@ -67,17 +67,13 @@ struct Once {
 async fn prepare(writes: &Writes, request: Request) -> Answer<Call> {
     let (parts, body) = request.into_parts();
     let body = read_body(writes, body).await?;
-    let once = match parts.headers.get(IDEMPOTENCY_KEY) {
-        Some(key) => Some(Once {
-            key: IdempotencyKey {
-                user: who_asks(&writes.web, &parts.headers),
-                route: format!("{} {}", parts.method, parts.uri.path()),
-                key: read_key(key)?,
-            },
-            body_digest: digest_of(parts.uri.query().unwrap_or_default(), &body),
-        }),
-        None => None,
-    };
+    let key = parts.headers.get(IDEMPOTENCY_KEY).map(read_key).transpose()?;
+    // A key belongs to a person. Without one strangers would share keys, and answers that hold a token would be kept.
+    let person = who_asks(&writes.web, &parts.headers);
+    let once = key.filter(|_| person.is_some()).map(|key| Once {
+        key: IdempotencyKey { user: person, route: format!("{} {}", parts.method, parts.uri.path()), key },
+        body_digest: digest_of(parts.uri.query().unwrap_or_default(), &body),
+    });
     Ok(Call { request: Request::from_parts(parts, Body::from(body)), once })
 }
 

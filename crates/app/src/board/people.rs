@@ -72,28 +72,19 @@ pub(crate) struct People {
     shards: Box<[Mutex<HashMap<UserId, Person>>]>,
     claims: AtomicU64,
     rejections: AtomicU64,
-    cap: Option<PeopleCap>,
-}
-
-/// Who was let in, under a limit.
-#[derive(Debug)]
-struct PeopleCap {
-    people_max: u64,
+    /// Whom the people cap counts: those with a request under way or a claim that is not over. Empty without a cap.
     admitted: Mutex<HashSet<UserId>>,
 }
 
-impl PeopleCap {
-    fn admits(&self, user: UserId) -> bool {
-        let mut admitted = self.admitted.lock();
-        admitted.contains(&user) || ((admitted.len() as u64) < self.people_max && admitted.insert(user))
-    }
-}
-
 impl People {
-    pub(crate) fn new(people_max: Option<u64>) -> Self {
-        let cap = people_max.map(|people_max| PeopleCap { people_max, admitted: Mutex::default() });
+    pub(crate) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, claims: AtomicU64::new(0), rejections: AtomicU64::new(0), cap }
+        Self { shards, claims: AtomicU64::new(0), rejections: AtomicU64::new(0), admitted: Mutex::default() }
+    }
+
+    fn admits(&self, user: UserId, people_max: u64) -> bool {
+        let mut admitted = self.admitted.lock();
+        admitted.contains(&user) || ((admitted.len() as u64) < people_max && admitted.insert(user))
     }
 
     /// Claims known.
@@ -132,8 +123,14 @@ impl People {
         }
     }
 
-    /// Notes that `user` asks in the batch of `confirm`, unless an earlier request settles it.
-    pub(crate) fn ask(&self, user: UserId, confirm: impl FnOnce() -> Confirm, now: Timestamp) -> Asking {
+    /// Notes that `user` asks in the batch of `confirm`, unless an earlier request settles it or the people cap is reached.
+    pub(crate) fn ask(
+        &self,
+        user: UserId,
+        confirm: impl FnOnce() -> Confirm,
+        people_max: Option<u64>,
+        now: Timestamp,
+    ) -> Asking {
         let mut shard = self.shard(user);
         match shard.get(&user) {
             Some(Person::Claimed(claim)) => return Asking::Claimed(**claim),
@@ -141,7 +138,7 @@ impl People {
             Some(Person::Queued { since }) if is_remembered(*since, now) => return Asking::Queued,
             Some(Person::Queued { .. } | Person::Rejected) | None => {}
         }
-        if self.cap.as_ref().is_some_and(|cap| !cap.admits(user)) {
+        if people_max.is_some_and(|people_max| !self.admits(user, people_max)) {
             return Asking::Full;
         }
         shard.insert(user, Person::Asking(confirm()));
@@ -163,6 +160,9 @@ impl People {
 
     /// Takes in a claim; whether it is news.
     pub(crate) fn learn(&self, claim: Claim) -> bool {
+        if claim.units_taken() == 0 && claim.status != ClaimStatus::Standby {
+            self.admitted.lock().remove(&claim.user);
+        }
         let mut shard = self.shard(claim.user);
         match shard.get_mut(&claim.user) {
             Some(Person::Claimed(known)) if known.rev >= claim.rev => false,
@@ -180,6 +180,7 @@ impl People {
 
     /// Takes in a rejection without a row; whether it is news. A claim outweighs it.
     pub(crate) fn reject(&self, user: UserId) -> bool {
+        self.admitted.lock().remove(&user);
         let mut shard = self.shard(user);
         if let Some(Person::Claimed(_) | Person::Rejected) = shard.get(&user) {
             return false;

@@ -128,7 +128,7 @@ fn a_sale_whose_units_are_all_paid_refuses_newcomers_though_standby_is_open() {
 
 fn queue_up(board: &Board, number: u64, now: Timestamp) {
     let (_, confirm) = watch();
-    assert!(matches!(the_sale(board).people.ask(user(number), || confirm, now), Asking::Joined));
+    assert!(matches!(the_sale(board).people.ask(user(number), || confirm, None, now), Asking::Joined));
     the_sale(board).people.conclude([user(number)].into_iter(), Fate::Confirmed, now);
 }
 
@@ -204,7 +204,7 @@ fn an_outcome_that_comes_before_the_confirm_is_kept() {
     let board = board();
     let people = &the_sale(&board).people;
     for number in [1, 2] {
-        assert!(matches!(people.ask(user(number), || watch().1, START), Asking::Joined));
+        assert!(matches!(people.ask(user(number), || watch().1, None, START), Asking::Joined));
     }
     assert!(is_queued(&board, 1, START), "on its way");
     let mut outcomes = rejection(&board, 1);
@@ -221,7 +221,7 @@ fn the_people_cap_counts_people_and_not_requests() {
     let mut row = sale_row(1, 0);
     row.sale.max_people = Some(2);
     let sale = board.put(row, START);
-    let ask = |number| sale.people.ask(user(number), || watch().1, START);
+    let ask = |number| sale.people.ask(user(number), || watch().1, sale.people_max(), START);
     assert!(matches!(ask(1), Asking::Joined));
     assert!(matches!(ask(1), Asking::Waiting(_)));
     assert!(matches!(ask(2), Asking::Joined));
@@ -229,6 +229,24 @@ fn the_people_cap_counts_people_and_not_requests() {
     sale.people.conclude([user(2)].into_iter(), Fate::Failed, START);
     assert!(matches!(ask(3), Asking::Full), "who failed may come back");
     assert!(matches!(ask(2), Asking::Joined));
+}
+
+#[test]
+fn the_people_cap_makes_room_when_somebody_is_done_and_when_stock_is_added() {
+    let board = Board::new();
+    let mut row = sale_row(1, 0);
+    row.sale.max_people = Some(1);
+    let sale = board.put(row.clone(), START);
+    let ask = |number| sale.people.ask(user(number), || watch().1, sale.people_max(), START);
+    assert!(matches!(ask(1), Asking::Joined));
+    assert!(matches!(ask(2), Asking::Full));
+    sale.people.reject(user(1));
+    assert!(matches!(ask(2), Asking::Joined));
+    assert!(matches!(ask(3), Asking::Full));
+    row.book.stock += 1;
+    row.book.version += 1;
+    board.put(row, START);
+    assert!(matches!(ask(3), Asking::Joined), "the cap never keeps a unit from being sold");
 }
 
 #[test]

@@ -29,7 +29,6 @@ pub(crate) struct NewUser {
 /// Make an account, and sign in.
 #[utoipa::path(
     post, path = "/users", tag = "accounts", request_body = NewUser,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the call safe")),
     responses(
         (status = 201, description = "Signed in", body = SignedInBody),
         (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),

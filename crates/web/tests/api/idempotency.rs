@@ -57,22 +57,33 @@ async fn two_at_once_are_one() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_kept_too_but_not_one_for_want_of_a_token() {
+async fn a_refusal_is_kept_too() {
     let site = Site::open().await;
-    let form = json!({"email": "ann@example.com", "name": "Ann", "password": "short"});
-    let sign_up = || keyed(Call::post("/api/v1/users").json(&form), "k");
-    let first = site.call(sign_up()).await;
-    first.require_problem(422, "weak_password");
-    let second = site.call(sign_up()).await;
-    second.require_problem(422, "weak_password");
+    let editor = site.person(Role::Editor).await;
+    let sale = site.sale(json!({"stock": 1})).await;
+    let path = format!("/api/v1/admin/sales/{sale}/add-stock");
+    let nothing = || keyed(Call::post(&path).by(&editor).json(&json!({"units": 0})), "k");
+    let first = site.call(nothing()).await;
+    first.require_problem(422, "invalid_body");
+    let second = site.call(nothing()).await;
+    second.require_problem(422, "invalid_body");
     assert_eq!(second.headers["idempotent-replayed"], "true");
+}
 
+#[tokio::test]
+async fn nothing_is_kept_of_who_is_not_signed_in() {
+    let site = Site::open().await;
     let sign_in = json!({"email": "bob@example.com", "password": "correct horse"});
     let sign_in = || keyed(Call::post("/api/v1/sessions").json(&sign_in), "k");
     site.call(sign_in()).await.require_problem(401, "bad_credentials");
     let bob = json!({"email": "bob@example.com", "name": "Bob", "password": "correct horse"});
-    site.call(Call::post("/api/v1/users").json(&bob)).await.require(StatusCode::CREATED);
+    site.call(keyed(Call::post("/api/v1/users").json(&bob), "k")).await.require(StatusCode::CREATED);
+    let again = site.call(keyed(Call::post("/api/v1/users").json(&bob), "k")).await;
+    again.require_problem(409, "email_taken");
     site.call(sign_in()).await.require(StatusCode::OK);
+    let other = site.call(sign_in()).await;
+    other.require(StatusCode::OK);
+    assert!(!other.headers.contains_key("idempotent-replayed"));
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ export function SalePage() {
 
   return (
     <article className="grid gap-x-10 gap-y-5 lg:grid-cols-[1fr_minmax(27rem,33rem)] lg:grid-rows-[auto_1fr]">
+      <title>{`${sale.title} · ${t.brand}`}</title>
       <header className="grid gap-2 lg:col-start-2">
         <Link
           to="/"
