@@ -46,7 +46,7 @@ pub struct SalePlan {
     pub hold: Duration,
     /// How many people may stand by; as many as the stock if not given.
     pub standby: Option<u32>,
-    /// How many people may ask at all.
+    /// How many people may be under way at once.
     pub max_people: Option<u64>,
     /// The price of a unit.
     pub price: Money,

@@ -37,7 +37,7 @@ pub struct Sale {
     pub list_price: Option<Money>,
     /// The question before buying, if there is one.
     pub question: Option<Question>,
-    /// How many people may ask at all; a flood bound that never decides who gets a unit.
+    /// How many people may be under way at once; a flood bound that never decides who gets a unit.
     pub max_people: Option<u64>,
     /// The IANA time zone in which its times are shown.
     pub time_zone: String,

@@ -164,7 +164,7 @@ pub(crate) struct SaleCreateArgs {
     /// How many people may stand by; as many as the stock by default.
     #[arg(long)]
     pub(crate) standby: Option<u32>,
-    /// How many people may ask at all.
+    /// How many people may be under way at once, to bound a flood.
     #[arg(long)]
     pub(crate) max_people: Option<u64>,
     /// The price of a unit.

@@ -44,7 +44,7 @@ pub struct NewSale {
     pub hold_seconds: Option<f64>,
     /// How many may stand by; as many as there are units if left out.
     pub standby: Option<u32>,
-    /// How many people may ask at all; as many as like if left out.
+    /// How many people may be under way at once; as many as like if left out.
     pub max_people: Option<u64>,
     /// What is asked before buying; nothing if left out.
     pub question: Option<TextGiven>,
