@@ -40,8 +40,7 @@ fn a_body_beyond_the_limit_is_refused_and_ends_the_session() {
 #[test]
 fn a_message_beyond_the_limit_closes_the_connection() {
     let mut socket = Site::start().open_websocket("/engine.io/");
-    socket.send_binary(&vec![0; 1_000_001]);
-    socket.expect_close();
+    socket.expect_close_by(&vec![0; 1_000_001]);
 }
 
 #[test]

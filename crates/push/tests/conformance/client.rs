@@ -1,7 +1,7 @@
 //! The other end of the wire: plain HTTP/1 requests, and messages through a known codec. Nothing here waits for a time;
 //! everything that is waited for has a deadline that only a defect reaches.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -156,8 +156,23 @@ impl Socket {
     /// Reads until the server closes.
     pub(crate) fn expect_close(&mut self) {
         let start = Instant::now();
-        while self.0.read().is_ok() {
-            assert!(start.elapsed() < DEADLINE, "the server goes on and on");
+        loop {
+            match self.0.read() {
+                Ok(_) => assert!(start.elapsed() < DEADLINE, "the server goes on and on"),
+                Err(tungstenite::Error::Io(error)) => {
+                    let is_open = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                    assert!(!is_open, "the server neither closes nor says anything");
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Sends what makes the server close, which it may do before all of it is written.
+    pub(crate) fn expect_close_by(&mut self, bytes: &[u8]) {
+        if self.0.send(Message::binary(bytes.to_vec())).is_ok() {
+            self.expect_close();
         }
     }
 }
