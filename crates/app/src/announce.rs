@@ -1,20 +1,37 @@
-//! After a commit: tell everyone, and set the timers. Everything here may be lost or repeated without harm.
+//! After a commit: tell everyone, set the timers, tell the gate. Everything here may be lost or repeated without harm.
 
 use std::sync::Arc;
 
 use miaosha_domain::claim::{Claim, ClaimStatus};
+use miaosha_domain::gate::GateLimit;
+use miaosha_domain::sale::Terms;
 use tracing::warn;
 
 use crate::model::Outcomes;
-use crate::ports::Ports;
+use crate::ports::{GateReport, GateUpdate, Ports};
 
-/// Announces what was committed, and asks for a wake-up for each deadline among `claims`, once per deadline.
+/// Announces what a payment's transaction committed, and asks for a wake-up for each deadline among `claims`, once per
+/// deadline.
 pub async fn announce(ports: &Ports, outcomes: Outcomes) {
+    tell(ports, Arc::new(outcomes)).await;
+}
+
+/// The same for a transaction under the sale's lock, which the gate has to hear of, too. Says what the gate holds now,
+/// if it could be reached and the book is known.
+pub async fn announce_sale(ports: &Ports, terms: &Terms, outcomes: Outcomes) -> Option<GateReport> {
+    let outcomes = Arc::new(outcomes);
+    tell(ports, Arc::clone(&outcomes)).await;
+    let limit = GateLimit::of(outcomes.book.as_ref()?, terms);
+    let update = GateUpdate { limit, claims: &outcomes.claims, rejected: &outcomes.rejected };
+    ports.gate.update(outcomes.sale, update).await.ok()
+}
+
+async fn tell(ports: &Ports, outcomes: Arc<Outcomes>) {
     let sale = outcomes.sale;
     let mut deadlines: Vec<_> = outcomes.claims.iter().filter_map(reserved_until).collect();
     deadlines.sort_unstable();
     deadlines.dedup();
-    ports.bus.publish(Arc::new(outcomes));
+    ports.bus.publish(outcomes);
     for due in deadlines {
         if let Err(error) = ports.timers.schedule(sale, due).await {
             warn!(%sale, %error, "no timer for a deadline: the sweeper will find it");

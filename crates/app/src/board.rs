@@ -213,7 +213,9 @@ impl BoardSale {
         let claims = self.learn(&outcomes.claims);
         let rejected: Vec<_> =
             outcomes.rejected.iter().filter(|user| self.people.reject(**user)).copied().collect();
-        self.hear(outcomes.book, now);
+        if let Some(book) = outcomes.book {
+            self.hear(book, now);
+        }
         let (state, standby) = self.take_untold(now);
         News { sale: self, state, standby, claims, rejected }
     }

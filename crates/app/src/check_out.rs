@@ -92,7 +92,7 @@ pub async fn check_out(ports: &Ports, request: CheckOut) -> PortResult<CheckedOu
     };
     tx.commit(write).await?;
     let claims = vec![change.claim];
-    announce(ports, Outcomes { sale: request.sale, book, claims, rejected: Vec::new() }).await;
+    announce(ports, Outcomes { sale: request.sale, book: Some(book), claims, rejected: Vec::new() }).await;
     pay(ports, payment, &request.method).await
 }
 

@@ -1,21 +1,25 @@
 //! Decides one batch of accepted requests: the only place where somebody gets a unit as a newcomer.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use miaosha_domain::claim::ClaimStatus;
-use miaosha_domain::decide::{Answer, Decision, decide};
-use miaosha_domain::ids::UserId;
-use tracing::{error, warn};
+use miaosha_domain::decide::{Answer, Ask, Decision, decide};
+use miaosha_domain::ids::{SaleId, UserId};
+use miaosha_domain::sale::{Book, Terms};
+use tracing::{debug, error, warn};
 
-use crate::announce::announce;
+use crate::announce::announce_sale;
 use crate::model::{Outcomes, RequestBatch};
-use crate::ports::{Delivery, PortResult, Ports};
+use crate::ports::{Admission, Delivery, PortResult, Ports};
+use crate::tend_gate::load_gate;
 
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(20);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 
-/// Decides a delivery, announces the outcomes and acknowledges last. A redelivered batch finds its rows and repeats
-/// only the announcement.
+/// Asks the gate, decides who passes, announces the outcomes and acknowledges last. A redelivered batch skips the gate,
+/// finds its rows and repeats only the announcement.
 ///
 /// Failures that may pass are retried in place for as long as they last. After a failure for good the batch is split
 /// into single people, and a single person's request that fails for good is put aside.
@@ -23,12 +27,16 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 /// # Errors
 /// Only if settling the delivery itself fails; then it comes again.
 pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortResult<()> {
+    let asks = pass_gate(ports, delivery.as_ref()).await;
+    if asks.is_empty() {
+        return delivery.ack().await;
+    }
     let mut retry_after = RETRY_AFTER_MIN;
     loop {
-        match decide_once(ports, delivery.batch()).await {
-            Ok(Verdict::Decided(outcomes)) => {
+        match decide_once(ports, delivery.batch().sale, &asks).await {
+            Ok(Verdict::Decided(terms, outcomes)) => {
                 count(ports, delivery.batch(), &outcomes);
-                announce(ports, outcomes).await;
+                announce_sale(ports, &terms, outcomes).await;
                 return delivery.ack().await;
             }
             Ok(Verdict::Parked) => return delivery.park().await,
@@ -53,32 +61,70 @@ pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortRes
     }
 }
 
+/// Those of a batch who pass the gate; the others are told that they are rejected. Everybody passes where the gate
+/// cannot be asked, and of a batch that may have passed it before.
+async fn pass_gate<'a>(ports: &Ports, delivery: &'a dyn Delivery) -> Cow<'a, [Ask]> {
+    let RequestBatch { sale, asks, .. } = delivery.batch();
+    if delivery.is_redelivered() {
+        return Cow::Borrowed(asks);
+    }
+    let users: Vec<UserId> = asks.iter().map(|ask| ask.user).collect();
+    let passes = match admit(ports, *sale, &users).await {
+        Ok(Some(passes)) if passes.len() == asks.len() => passes,
+        Ok(_) => return Cow::Borrowed(asks),
+        Err(error) => {
+            debug!(%sale, %error, "deciding without the gate");
+            return Cow::Borrowed(asks);
+        }
+    };
+    let refused: Vec<UserId> =
+        users.into_iter().zip(&passes).filter(|(_, passes)| !**passes).map(|(user, _)| user).collect();
+    if refused.is_empty() {
+        return Cow::Borrowed(asks);
+    }
+    metrics::counter!("miaosha_decisions_total", "outcome" => "refused").increment(refused.len() as u64);
+    ports.bus.publish(Arc::new(Outcomes { sale: *sale, book: None, claims: Vec::new(), rejected: refused }));
+    asks.iter().zip(&passes).filter(|(_, passes)| **passes).map(|(ask, _)| *ask).collect()
+}
+
+/// Asks the gate, and loads it first if it does not know the sale.
+async fn admit(ports: &Ports, sale: SaleId, users: &[UserId]) -> PortResult<Option<Vec<bool>>> {
+    if let Admission::Sorted(passes) = ports.gate.admit(sale, users).await? {
+        return Ok(Some(passes));
+    }
+    load_gate(ports, sale).await?;
+    match ports.gate.admit(sale, users).await? {
+        Admission::Sorted(passes) => Ok(Some(passes)),
+        Admission::Unknown => Ok(None),
+    }
+}
+
 enum Verdict {
-    Decided(Outcomes),
+    Decided(Terms, Outcomes),
     Parked,
     NoSuchSale,
 }
 
 /// One transaction: lock the sale, read the people's claims, decide, write.
-async fn decide_once(ports: &Ports, batch: &RequestBatch) -> PortResult<Verdict> {
-    let Some(mut tx) = ports.sales.lock(batch.sale).await? else {
+async fn decide_once(ports: &Ports, sale: SaleId, asks: &[Ask]) -> PortResult<Verdict> {
+    let Some(mut tx) = ports.sales.lock(sale).await? else {
         return Ok(Verdict::NoSuchSale);
     };
-    let users: Vec<UserId> = batch.asks.iter().map(|ask| ask.user).collect();
+    let users: Vec<UserId> = asks.iter().map(|ask| ask.user).collect();
     let existing = tx.claims_of(&users).await?;
-    let mut book = tx.book();
-    let decision = decide(batch.sale, &tx.terms(), &mut book, &batch.asks, &existing, tx.now());
+    let (terms, mut book) = (tx.terms(), tx.book());
+    let decision = decide(sale, &terms, &mut book, asks, &existing, tx.now());
     let Decision::Decided { answers, made } = decision else {
         return Ok(Verdict::Parked);
     };
     if !made.is_empty() {
         tx.commit(book, &made).await?;
     }
-    Ok(Verdict::Decided(outcomes(batch, book, answers)))
+    Ok(Verdict::Decided(terms, outcomes(sale, book, answers)))
 }
 
-fn outcomes(batch: &RequestBatch, book: miaosha_domain::sale::Book, answers: Vec<Answer>) -> Outcomes {
-    let mut outcomes = Outcomes { sale: batch.sale, book, claims: Vec::new(), rejected: Vec::new() };
+fn outcomes(sale: SaleId, book: Book, answers: Vec<Answer>) -> Outcomes {
+    let mut outcomes = Outcomes { sale, book: Some(book), claims: Vec::new(), rejected: Vec::new() };
     for answer in answers {
         match answer {
             Answer::Claimed(claim) => outcomes.claims.push(claim),

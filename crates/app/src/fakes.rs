@@ -329,6 +329,7 @@ impl Node {
             queue: queue.clone(),
             timers: Arc::new(queue::FakeTimers::new(journal.clone())),
             bus: bus.clone(),
+            gate: Arc::new(OpenGate),
         };
         Self { ports, clock, store, provider, queue, bus, journal, faults }
     }

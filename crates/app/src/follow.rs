@@ -15,7 +15,7 @@ use tracing::warn;
 
 use crate::board::{Board, BoardSale, News};
 use crate::model::Outcomes;
-use crate::ports::{BusEvent, OutcomeSubscription, PortResult, Ports};
+use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports};
 
 /// How often events are read, at least.
 pub const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
@@ -155,7 +155,7 @@ impl Follower {
     async fn read_sales(&mut self) -> PortResult<()> {
         let mut before = None;
         loop {
-            let rows = self.ports.sales.list(before, SALES_PAGE).await?;
+            let rows = self.ports.sales.list(before, SALES_PAGE, Freshness::Fresh).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             before = Some(last.sale.id);
             for row in rows {
@@ -166,7 +166,7 @@ impl Follower {
 
     /// The newest sales, and older ones that may still change by themselves.
     async fn read_current_sales(&mut self) -> PortResult<()> {
-        let rows = self.ports.sales.list(None, SALES_PAGE).await?;
+        let rows = self.ports.sales.list(None, SALES_PAGE, Freshness::Fresh).await?;
         let oldest = rows.last().map(|row| row.sale.id);
         for row in rows {
             self.board.put(row, self.ports.clock.now());

@@ -4,7 +4,7 @@ use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::settle::{GiveUpError, Settled, give_up as give_up_rule};
 
-use crate::announce::announce;
+use crate::announce::announce_sale;
 use crate::model::Outcomes;
 use crate::ports::{PortResult, Ports};
 
@@ -25,15 +25,16 @@ pub async fn give_up(ports: &Ports, sale: SaleId, user: UserId, rev: Option<u64>
     let Some(mut tx) = ports.sales.lock(sale).await? else { return Ok(GivenUp::NoClaim) };
     let Some(claim) = tx.claims_of(&[user]).await?.remove(&user) else { return Ok(GivenUp::NoClaim) };
     let standing = tx.standing().await?;
-    let mut book = tx.book();
-    let Settled { changes, .. } = match give_up_rule(&tx.terms(), &mut book, claim, standing, rev, tx.now()) {
+    let (terms, mut book) = (tx.terms(), tx.book());
+    let Settled { changes, .. } = match give_up_rule(&terms, &mut book, claim, standing, rev, tx.now()) {
         Ok(settled) => settled,
         Err(refusal) => return Ok(GivenUp::Refused(refusal)),
     };
     tx.commit(book, &changes).await?;
     let claims: Vec<Claim> = changes.into_iter().map(|change| change.claim).collect();
     let given_up = claims[0];
-    announce(ports, Outcomes { sale, book, claims, rejected: Vec::new() }).await;
+    let outcomes = Outcomes { sale, book: Some(book), claims, rejected: Vec::new() };
+    announce_sale(ports, &terms, outcomes).await;
     Ok(GivenUp::Done(given_up))
 }
 

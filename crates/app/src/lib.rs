@@ -22,6 +22,7 @@ pub mod request_buy;
 pub mod settle_sale;
 pub mod sign_in;
 pub mod sign_up;
+pub mod tend_gate;
 pub mod verify_sale;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use miaosha_domain::sale::{
 use miaosha_domain::settle::{Settled, settle};
 use miaosha_domain::time::Timestamp;
 
-use crate::announce::announce;
+use crate::announce::announce_sale;
 use crate::model::{Outcomes, SaleRow};
 use crate::ports::{PortError, PortResult, Ports};
 
@@ -135,7 +135,8 @@ pub async fn plan_sale(ports: &Ports, plan: SalePlan) -> PortResult<Result<SaleR
     }
     let book = Book::new(stock, &sale.terms);
     ports.sales.create(&sale, &book).await?;
-    announce(ports, Outcomes { sale: sale.id, book, claims: Vec::new(), rejected: Vec::new() }).await;
+    let outcomes = Outcomes { sale: sale.id, book: Some(book), claims: Vec::new(), rejected: Vec::new() };
+    announce_sale(ports, &sale.terms, outcomes).await;
     Ok(Ok(SaleRow { sale, book }))
 }
 
@@ -180,7 +181,8 @@ async fn change<Refusal>(
     let Settled { changes, .. } = settle(&terms, &mut book, standing, now);
     tx.commit(book, &changes).await?;
     let claims = changes.into_iter().map(|change| change.claim).collect();
-    announce(ports, Outcomes { sale: id, book, claims, rejected: Vec::new() }).await;
+    let outcomes = Outcomes { sale: id, book: Some(book), claims, rejected: Vec::new() };
+    announce_sale(ports, &terms, outcomes).await;
     Ok(Managed::Done(book))
 }
 

@@ -77,8 +77,8 @@ pub struct RequestBatch {
 pub struct Outcomes {
     /// The sale.
     pub sale: SaleId,
-    /// Its book; of two, the one with the higher version is the newer.
-    pub book: Book,
+    /// Its book, unless the database was not asked; of two, the one with the higher version is the newer.
+    pub book: Option<Book>,
     /// Claims as they are in their rows; of two of one person, the one with the higher `rev` is the newer.
     pub claims: Vec<Claim>,
     /// People who were rejected and have no row.

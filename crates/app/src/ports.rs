@@ -4,6 +4,7 @@
 mod accounts;
 mod bus;
 mod claims;
+mod gate;
 mod money;
 mod queue;
 mod sales;
@@ -22,6 +23,7 @@ pub use accounts::{
 };
 pub use bus::{BusEvent, OutcomeBus, OutcomeSubscription};
 pub use claims::{ClaimStore, ClaimTx, ClaimWrite, OrderStore, PaymentStore};
+pub use gate::{Admission, Gate, GateReport, GateUpdate, OpenGate, PeopleCap};
 pub use money::{InvalidCard, PaymentMethod, PaymentProvider};
 pub use queue::{Delivery, RequestQueue, TimerQueue};
 pub use sales::{SaleStore, SaleTx};
@@ -74,6 +76,15 @@ impl PortError {
     }
 }
 
+/// How old an answer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As new as the last commit.
+    Fresh,
+    /// It may miss the last seconds: for pages and lists of things that the reader did not change a moment ago.
+    StaleOk,
+}
+
 /// What a port call returns.
 pub type PortResult<T> = Result<T, PortError>;
 
@@ -104,6 +115,8 @@ pub struct Ports {
     pub timers: Arc<dyn TimerQueue>,
     /// News of what was committed.
     pub bus: Arc<dyn OutcomeBus>,
+    /// Who stands before the database.
+    pub gate: Arc<dyn Gate>,
 }
 
 impl fmt::Debug for Ports {

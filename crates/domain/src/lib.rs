@@ -11,6 +11,7 @@
 pub mod audit;
 pub mod claim;
 pub mod decide;
+pub mod gate;
 pub mod ids;
 pub mod money;
 pub mod payment;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miaosha_app::ports::{
-    ClaimStore, Clock, IdempotencyStore, Ids, OrderStore, OutcomeBus, PaymentProvider, PaymentStore, Ports,
-    Random, RequestQueue, SaleStore, TimerQueue, UserStore,
+    ClaimStore, Clock, IdempotencyStore, Ids, OpenGate, OrderStore, OutcomeBus, PaymentProvider,
+    PaymentStore, Ports, Random, RequestQueue, SaleStore, TimerQueue, UserStore,
 };
 
 use crate::sandbox::SandboxProvider;
@@ -105,6 +105,7 @@ impl Embedded {
             queue: self.queue.clone(),
             timers: self.timers.clone(),
             bus: self.bus.clone(),
+            gate: Arc::new(OpenGate),
         }
     }
 

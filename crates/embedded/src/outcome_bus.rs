@@ -74,7 +74,7 @@ mod tests {
     fn news() -> Arc<Outcomes> {
         let sale = SaleId::new(1).unwrap();
         let book = Book::new(1, &scene::TERMS);
-        Arc::new(Outcomes { sale, book, claims: Vec::new(), rejected: Vec::new() })
+        Arc::new(Outcomes { sale, book: Some(book), claims: Vec::new(), rejected: Vec::new() })
     }
 
     #[test]

@@ -99,6 +99,10 @@ impl RequestQueue for InProcessQueue {
         decided.await.unwrap_or_else(|_| Err(PortError::retryable(PUBLISH, "the queue is gone")))
     }
 
+    fn lanes(&self) -> usize {
+        1
+    }
+
     async fn next(&self) -> Option<Box<dyn Delivery>> {
         loop {
             // Registered before looking, so that no change between the look and the wait is missed.

@@ -10,15 +10,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("miaosha-domain", &[]),
     ("miaosha-app", &["miaosha-domain"]),
     ("miaosha-embedded", &["miaosha-app", "miaosha-domain"]),
+    ("miaosha-distributed", &["miaosha-app", "miaosha-domain"]),
     ("miaosha-push", &[]),
     ("miaosha-web", &["miaosha-app", "miaosha-domain", "miaosha-push"]),
-    ("miaosha", &["miaosha-app", "miaosha-domain", "miaosha-embedded", "miaosha-push", "miaosha-web"]),
+    (
+        "miaosha",
+        &[
+            "miaosha-app",
+            "miaosha-distributed",
+            "miaosha-domain",
+            "miaosha-embedded",
+            "miaosha-push",
+            "miaosha-web",
+        ],
+    ),
     ("miaosha-load", &[]),
     ("miaosha-testkit", &["miaosha-app", "miaosha-domain"]),
 ];
 
 /// Adapters that the tests of other crates may run on, besides `miaosha-testkit`.
-const FOR_TESTS: &[&str] = &["miaosha-testkit", "miaosha-embedded"];
+const FOR_TESTS: &[&str] = &["miaosha-testkit", "miaosha-embedded", "miaosha-distributed"];
 
 #[test]
 fn the_crates_depend_on_each_other_in_one_direction_only() {

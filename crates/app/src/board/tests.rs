@@ -22,12 +22,12 @@ fn news_of(board: &Board, change: impl FnOnce(&mut Book), claims: Vec<Claim>) ->
     let mut book = the_sale(board).book();
     book.version += 1;
     change(&mut book);
-    Outcomes { sale: sale_id(), book, claims, rejected: Vec::new() }
+    Outcomes { sale: sale_id(), book: Some(book), claims, rejected: Vec::new() }
 }
 
 fn rejection(board: &Board, number: u64) -> Outcomes {
     let book = the_sale(board).book();
-    Outcomes { sale: sale_id(), book, claims: Vec::new(), rejected: vec![user(number)] }
+    Outcomes { sale: sale_id(), book: Some(book), claims: Vec::new(), rejected: vec![user(number)] }
 }
 
 fn sell_out(book: &mut Book) {

@@ -114,7 +114,8 @@ async fn lock_open(
 
 async fn tell(ports: &Ports, book: miaosha_domain::sale::Book, change: ClaimChange) {
     let claims: Vec<Claim> = vec![change.claim];
-    announce(ports, Outcomes { sale: change.claim.sale, book, claims, rejected: Vec::new() }).await;
+    announce(ports, Outcomes { sale: change.claim.sale, book: Some(book), claims, rejected: Vec::new() })
+        .await;
 }
 
 fn totals_of(line: &OrderLine) -> OrderTotals {

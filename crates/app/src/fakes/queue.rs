@@ -71,6 +71,10 @@ impl RequestQueue for FakeQueue {
         }
     }
 
+    fn lanes(&self) -> usize {
+        1
+    }
+
     async fn next(&self) -> Option<Box<dyn Delivery>> {
         None
     }

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use super::{FakeClock, Faults, Journal};
 use crate::model::{Order, SaleRow, Shipping, User};
 use crate::ports::{
-    ClaimStore, ClaimTx, ClaimWrite, Clock, NewUser, OrderStore, PaymentStore, PortError, PortResult,
-    SaleStore, SaleTx, UserStore,
+    ClaimStore, ClaimTx, ClaimWrite, Clock, Freshness, NewUser, OrderStore, PaymentStore, PortError,
+    PortResult, SaleStore, SaleTx, UserStore,
 };
 
 /// Everything stored.
@@ -121,7 +121,12 @@ impl SaleStore for FakeStore {
         self.faults.around("sale lookup", || Ok(self.data.lock().sales.get(&id).cloned()))
     }
 
-    async fn list(&self, before: Option<SaleId>, limit: u32) -> PortResult<Vec<SaleRow>> {
+    async fn list(
+        &self,
+        before: Option<SaleId>,
+        limit: u32,
+        _freshness: Freshness,
+    ) -> PortResult<Vec<SaleRow>> {
         self.faults.around("sale list", || {
             let data = self.data.lock();
             let older = data.sales.values().rev().filter(|row| before.is_none_or(|id| row.sale.id < id));

@@ -9,12 +9,12 @@ use miaosha_domain::ids::{OrderId, PaymentId, SaleId, UserId};
 use miaosha_domain::payment::Payment;
 use miaosha_domain::time::Timestamp;
 
-use super::PortResult;
+use super::{Freshness, PortResult};
 use crate::model::{Order, Shipping};
 
 /// Claims.
 ///
-/// Reads see committed data only, and at least everything whose commit this process was told of.
+/// Reads see committed data only, and at least everything whose commit any process was told of before they began.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
     /// The claims of these people in this sale, of those who have one.
@@ -68,6 +68,9 @@ pub struct ClaimWrite {
 }
 
 /// Orders.
+///
+/// Reads see committed data only. Unless they are [`Freshness::StaleOk`], they see at least everything whose commit any
+/// process was told of before they began.
 #[async_trait]
 pub trait OrderStore: Send + Sync {
     /// The order, if it is this person's.
@@ -77,7 +80,13 @@ pub trait OrderStore: Send + Sync {
     async fn lookup_by_sale(&self, user: UserId, sale: SaleId) -> PortResult<Option<Order>>;
 
     /// This person's orders with an id below `before`, newest first, at most `limit`.
-    async fn list(&self, user: UserId, before: Option<OrderId>, limit: u32) -> PortResult<Vec<Order>>;
+    async fn list(
+        &self,
+        user: UserId,
+        before: Option<OrderId>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> PortResult<Vec<Order>>;
 }
 
 /// Payments, as the reconciler sees them.

@@ -15,6 +15,10 @@ pub trait RequestQueue: Send + Sync {
     /// calls, but for redeliveries.
     async fn publish(&self, batch: RequestBatch) -> PortResult<()>;
 
+    /// How many callers of one process should wait in [`RequestQueue::next`], at the most: deliveries of different
+    /// sales are then decided side by side, and never two of one sale.
+    fn lanes(&self) -> usize;
+
     /// Waits for the next delivery; `None` once the queue is shut down. A delivery that is dropped before it is
     /// settled comes again.
     async fn next(&self) -> Option<Box<dyn Delivery>>;

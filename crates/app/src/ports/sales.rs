@@ -10,12 +10,13 @@ use miaosha_domain::sale::{Book, Sale, Terms};
 use miaosha_domain::settle::Standing;
 use miaosha_domain::time::Timestamp;
 
-use super::PortResult;
+use super::{Freshness, PortResult};
 use crate::model::SaleRow;
 
 /// Sales.
 ///
-/// Reads see committed data only, and at least everything whose commit this process was told of.
+/// Reads see committed data only. Unless they are [`Freshness::StaleOk`], they see at least everything whose commit any
+/// process was told of before they began.
 #[async_trait]
 pub trait SaleStore: Send + Sync {
     /// Stores a new sale with its product. Durable when it returns. Storing the same id again changes nothing.
@@ -25,7 +26,12 @@ pub trait SaleStore: Send + Sync {
     async fn lookup(&self, id: SaleId) -> PortResult<Option<SaleRow>>;
 
     /// Sales with an id below `before`, newest first, at most `limit`.
-    async fn list(&self, before: Option<SaleId>, limit: u32) -> PortResult<Vec<SaleRow>>;
+    async fn list(
+        &self,
+        before: Option<SaleId>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> PortResult<Vec<SaleRow>>;
 
     /// Every sale that may still change by itself, in the order of id: each whose standby is not over, and of the
     /// others each where somebody stands by, reserves or pays, or where units wait to be put up.

@@ -216,7 +216,7 @@ fn hear(office: &Office, claims: Vec<Claim>, change: impl FnOnce(&mut miaosha_do
     let mut book = office.sale.book();
     book.version += 1;
     change(&mut book);
-    let outcomes = Outcomes { sale: sale_id(), book, claims, rejected: Vec::new() };
+    let outcomes = Outcomes { sale: sale_id(), book: Some(book), claims, rejected: Vec::new() };
     office.board.apply(&outcomes, office.node.ports.clock.now()).unwrap();
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use miaosha_app::model::{Order, OrderLine, OrderStatus, OrderTotals};
-use miaosha_app::ports::{OrderStore, PortResult};
+use miaosha_app::ports::{Freshness, OrderStore, PortResult};
 use miaosha_domain::ids::{OrderId, PaymentId, SaleId, UserId};
 use rusqlite::{Connection, Params, Row, params};
 
@@ -62,7 +62,13 @@ impl OrderStore for SqliteOrderStore {
         Ok(self.database.read("look an order up by its sale", find).await?.pop())
     }
 
-    async fn list(&self, user: UserId, before: Option<OrderId>, limit: u32) -> PortResult<Vec<Order>> {
+    async fn list(
+        &self,
+        user: UserId,
+        before: Option<OrderId>,
+        limit: u32,
+        _freshness: Freshness,
+    ) -> PortResult<Vec<Order>> {
         let before = before.map_or(i64::MAX as u64, OrderId::get);
         self.database
             .read("list orders", move |connection| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use miaosha_app::model::SaleRow;
-use miaosha_app::ports::{PortResult, SaleStore, SaleTx};
+use miaosha_app::ports::{Freshness, PortResult, SaleStore, SaleTx};
 use miaosha_domain::audit::{OrderFact, Snapshot};
 use miaosha_domain::claim::{Claim, ClaimChange};
 use miaosha_domain::ids::{PaymentId, SaleId, UserId};
@@ -92,7 +92,12 @@ impl SaleStore for SqliteSaleStore {
             .await
     }
 
-    async fn list(&self, before: Option<SaleId>, limit: u32) -> PortResult<Vec<SaleRow>> {
+    async fn list(
+        &self,
+        before: Option<SaleId>,
+        limit: u32,
+        _freshness: Freshness,
+    ) -> PortResult<Vec<SaleRow>> {
         let before = before.map_or(i64::MAX as u64, SaleId::get);
         self.database
             .read("list sales", move |connection| {

@@ -6,6 +6,7 @@ use miaosha_app::Ports;
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::settle_sale::{settle_sale, sweep};
+use miaosha_app::tend_gate::GateTender;
 use miaosha_app::verify_sale::verify_sale;
 use tracing::warn;
 
@@ -19,7 +20,7 @@ const AUDIT_EVERY: Duration = Duration::from_mins(1);
 pub(crate) fn start(tasks: &Tasks, ports: &Ports) {
     tasks.spawn("decide", decide(ports.clone()));
     tasks.spawn_until_shutdown("wake", wake(ports.clone()));
-    tasks.spawn_until_shutdown("sweep", every(SWEEP_EVERY, ports.clone(), sweep_once));
+    tasks.spawn_until_shutdown("sweep", sweep_each_second(ports.clone()));
     tasks.spawn_until_shutdown("reconcile", every(RECONCILE_EVERY, ports.clone(), reconcile_once));
     tasks.spawn_until_shutdown("audit", every(AUDIT_EVERY, ports.clone(), audit_once));
 }
@@ -52,9 +53,13 @@ where
     }
 }
 
-async fn sweep_once(ports: Ports) {
-    if let Err(error) = sweep(&ports).await {
-        warn!(%error, "the sweep did not finish: trying again in a second");
+async fn sweep_each_second(ports: Ports) {
+    let mut tender = GateTender::default();
+    loop {
+        if let Err(error) = sweep(&ports, &mut tender).await {
+            warn!(%error, "the sweep did not finish: trying again in a second");
+        }
+        ports.clock.sleep(SWEEP_EVERY).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `OrderStore` promises.
 
 use miaosha_app::model::Order;
+use miaosha_app::ports::Freshness;
 use miaosha_domain::ids::OrderId;
 
 use super::Stores;
@@ -43,7 +44,7 @@ pub async fn an_order_reads_back_whole(stores: Stores) {
     let payment = scene::begin_payment(&stores, user(1), payment_id(1)).await;
     let order = scene::succeed(&stores, payment).await;
     assert_eq!(stores.orders.lookup(user(1), order.id).await.unwrap(), Some(order.clone()));
-    assert_eq!(stores.orders.list(user(1), None, 9).await.unwrap(), [order]);
+    assert_eq!(stores.orders.list(user(1), None, 9, Freshness::Fresh).await.unwrap(), [order]);
 }
 
 /// "The order, if it is this person's."
@@ -73,10 +74,11 @@ pub async fn orders_are_listed_newest_first_below_a_bound(stores: Stores) {
         buy(&stores, sale, 2, payment + 100).await;
     }
     orders.sort_by_key(|order| std::cmp::Reverse(order.id));
-    let list = async |before, limit| stores.orders.list(user(1), before, limit).await.unwrap();
+    let list =
+        async |before, limit| stores.orders.list(user(1), before, limit, Freshness::Fresh).await.unwrap();
     assert_eq!(list(None, 9).await, orders);
     assert_eq!(list(None, 2).await, orders[..2]);
     assert_eq!(list(Some(orders[1].id), 9).await, orders[2..]);
     assert_eq!(list(Some(orders[3].id), 9).await, []);
-    assert_eq!(stores.orders.list(user(3), None, 9).await.unwrap(), []);
+    assert_eq!(stores.orders.list(user(3), None, 9, Freshness::Fresh).await.unwrap(), []);
 }

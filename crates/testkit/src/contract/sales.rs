@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use miaosha_app::model::SaleRow;
+use miaosha_app::ports::Freshness;
 use miaosha_domain::audit::audit;
 use miaosha_domain::claim::ClaimStatus;
 use miaosha_domain::ids::SaleId;
@@ -72,7 +73,7 @@ pub async fn sales_are_listed_newest_first_below_a_bound(stores: Stores) {
         scene::open_sale_as(&stores, sale_id(raw), 1, TERMS).await;
     }
     let list = async |before: Option<u64>, limit| -> Vec<u64> {
-        let page = stores.sales.list(before.map(sale_id), limit).await.unwrap();
+        let page = stores.sales.list(before.map(sale_id), limit, Freshness::Fresh).await.unwrap();
         page.iter().map(|row| row.sale.id.get()).collect()
     };
     assert_eq!(list(None, 10).await, [4, 3, 2, 1]);

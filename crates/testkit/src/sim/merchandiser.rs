@@ -109,7 +109,7 @@ async fn refund_claim(ports: &Ports, sale: SaleId, user: UserId) -> PortResult<(
     let payment = Some(Payment { status: PaymentStatus::RefundDue, ..captured });
     tx.commit(ClaimWrite { change: Some(change), payment, ..ClaimWrite::default() }).await?;
     let claims = vec![change.claim];
-    announce(ports, Outcomes { sale, book: row.book, claims, rejected: Vec::new() }).await;
+    announce(ports, Outcomes { sale, book: Some(row.book), claims, rejected: Vec::new() }).await;
     Ok(())
 }
 
@@ -124,6 +124,6 @@ async fn restock_claim(ports: &Ports, sale: SaleId, user: UserId) -> PortResult<
     };
     tx.commit(book, &changes).await?;
     let claims = changes.into_iter().map(|change| change.claim).collect();
-    announce(ports, Outcomes { sale, book, claims, rejected: Vec::new() }).await;
+    announce(ports, Outcomes { sale, book: Some(book), claims, rejected: Vec::new() }).await;
     Ok(())
 }

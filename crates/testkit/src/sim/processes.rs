@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use miaosha_app::PortError;
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::model::User;
-use miaosha_app::ports::{Ids, NewUser, PortResult, Ports, UserStore};
+use miaosha_app::ports::{Ids, NewUser, OpenGate, PortResult, Ports, UserStore};
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::settle_sale::{settle_sale, sweep};
+use miaosha_app::tend_gate::GateTender;
 use miaosha_domain::ids::UserId;
 use miaosha_domain::time::Timestamp;
 
@@ -221,10 +222,11 @@ async fn wake_by_timers(ports: Ports) {
 }
 
 async fn sweep_each_second(ports: Ports) {
+    let mut tender = GateTender::default();
     loop {
         ports.clock.sleep(SWEEP_EVERY).await;
         // What fails is tried again in a second.
-        let _swept = sweep(&ports).await;
+        let _swept = sweep(&ports, &mut tender).await;
     }
 }
 
@@ -254,6 +256,7 @@ fn ports_of(world: &Arc<World>, process: usize) -> Ports {
         queue: Arc::new(SimQueue { world: world.clone() }),
         timers: Arc::new(SimTimers { world: world.clone() }),
         bus: Arc::new(SimBus { world: world.clone(), process }),
+        gate: Arc::new(OpenGate),
     }
 }
 

@@ -90,6 +90,10 @@ impl RequestQueue for SimQueue {
         published.await
     }
 
+    fn lanes(&self) -> usize {
+        1
+    }
+
     async fn next(&self) -> Option<Box<dyn Delivery>> {
         let taken = poll_fn(|context| {
             let mut guard = self.world.state();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::header;
+use miaosha_app::ports::Freshness;
 use miaosha_domain::ids::OrderId;
 
 use crate::extract::{Buyer, Languages, OrderPath, PageQuery, QueryOf, next_page};
@@ -28,7 +29,8 @@ pub(crate) async fn list(
     languages: Languages,
 ) -> Answer<InLanguage<Page<OrderBody>>> {
     let limit = page.limit();
-    let found = web.ports.orders.list(session.user, page.after::<OrderId>()?, limit + 1).await?;
+    let found =
+        web.ports.orders.list(session.user, page.after::<OrderId>()?, limit + 1, Freshness::Fresh).await?;
     let show = |order: &_| OrderBody::new(order, &languages);
     Ok((VARY_BY_LANGUAGE, Json(next_page(found, limit, |order| order.id.to_string(), show))))
 }

@@ -19,6 +19,7 @@ use miaosha_app::ports::{Clock, Passwords, Ports};
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::request_buy::{DeskLimits, RequestDesk};
 use miaosha_app::settle_sale::sweep;
+use miaosha_app::tend_gate::GateTender;
 use miaosha_domain::audit::Snapshot;
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::time::Timestamp;
@@ -218,7 +219,7 @@ impl Site {
     /// What the sweeper and the reconciler do each second.
     pub(crate) async fn sweep(&self) {
         reconcile_payments(&self.ports).await.unwrap();
-        sweep(&self.ports).await.unwrap();
+        sweep(&self.ports, &mut GateTender::default()).await.unwrap();
     }
 
     /// Everything that a sale has written, for comparing.

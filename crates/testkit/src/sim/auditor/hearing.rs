@@ -50,7 +50,7 @@ impl State {
     /// A process tells all others.
     pub(in super::super) fn hear_outcomes(&mut self, outcomes: &Outcomes, process: usize) {
         self.note(|| format!("process {process} announces {outcomes:?}"));
-        let book = outcomes.book;
+        let Some(book) = outcomes.book else { return self.hear_refused(&outcomes.rejected) };
         let known = self.auditor.books.get(&book.version).is_some_and(|(known, _)| *known == book);
         self.require(known, Promise::I4, || format!("the bus tells of {book:?}, which is not committed"));
         for claim in &outcomes.claims {
@@ -69,6 +69,13 @@ impl State {
             self.require(!was_there, Promise::I3, || format!("{user:?} is rejected, with {claim:?}"));
             self.auditor.rejected_in.insert(*user, self.step);
             self.mark(Mark::NewcomerRejected);
+        }
+    }
+
+    /// The gate refuses people. It may be wrong, as it may be late; who has a claim keeps it.
+    fn hear_refused(&mut self, refused: &[UserId]) {
+        for user in refused {
+            self.auditor.rejected_in.insert(*user, self.step);
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use miaosha_app::PortError;
 use miaosha_app::model::{Order, SaleRow, Shipping};
-use miaosha_app::ports::{ClaimStore, ClaimTx, OrderStore, PaymentStore, PortResult, SaleStore, SaleTx};
+use miaosha_app::ports::{
+    ClaimStore, ClaimTx, Freshness, OrderStore, PaymentStore, PortResult, SaleStore, SaleTx,
+};
 use miaosha_domain::audit::Snapshot;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{OrderId, PaymentId, SaleId, UserId};
@@ -65,7 +67,12 @@ impl SaleStore for SimStore {
         self.read("reading a sale", read).await
     }
 
-    async fn list(&self, before: Option<SaleId>, _limit: u32) -> PortResult<Vec<SaleRow>> {
+    async fn list(
+        &self,
+        before: Option<SaleId>,
+        _limit: u32,
+        _freshness: Freshness,
+    ) -> PortResult<Vec<SaleRow>> {
         let read = |state: &mut State| match before {
             Some(before) if before <= state.store.sale.id => Vec::new(),
             _ => vec![state.store.row()],
@@ -163,7 +170,13 @@ impl OrderStore for SimStore {
         self.read("reading an order", read).await
     }
 
-    async fn list(&self, user: UserId, _before: Option<OrderId>, _limit: u32) -> PortResult<Vec<Order>> {
+    async fn list(
+        &self,
+        user: UserId,
+        _before: Option<OrderId>,
+        _limit: u32,
+        _freshness: Freshness,
+    ) -> PortResult<Vec<Order>> {
         let read = |state: &mut State| {
             state.store.orders.iter().filter(|order| order.user == user).cloned().collect()
         };

@@ -10,6 +10,7 @@ use miaosha_app::manage_sale::{
     Managed, add_stock as add_units, close_sale, pause_sale, plan_sale, resume_sale,
 };
 use miaosha_app::model::SaleRow;
+use miaosha_app::ports::Freshness;
 use miaosha_app::verify_sale::verify_sale;
 use miaosha_domain::ids::SaleId;
 use miaosha_domain::sale::{AddStockError, SaleEnded};
@@ -39,7 +40,7 @@ pub(crate) async fn list(
     languages: Languages,
 ) -> Answer<(HeaderMap, Json<Page<ManagedSaleBody>>)> {
     let (now, limit) = (web.ports.clock.now(), page.limit());
-    let found = web.ports.sales.list(page.after::<SaleId>()?, limit + 1).await?;
+    let found = web.ports.sales.list(page.after::<SaleId>()?, limit + 1, Freshness::Fresh).await?;
     let headers = headers_in(&languages, found.iter().map(|row| &row.sale));
     let show = |row: &SaleRow| ManagedSaleBody::new(&row.sale, &row.book, &languages, now);
     Ok((headers, Json(next_page(found, limit, |row| row.sale.id.to_string(), show))))

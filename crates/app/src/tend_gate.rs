@@ -1,0 +1,94 @@
+//! Keeps the gate of a sale as the database is: loads it when it knows nothing, and repairs it each second.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use miaosha_domain::gate::GateLimit;
+use miaosha_domain::ids::SaleId;
+use miaosha_domain::time::Timestamp;
+use tracing::info;
+
+use crate::ports::{GateReport, PortResult, Ports};
+use crate::settle_sale::SaleSettled;
+
+/// A gate that refuses newcomers for this long, while the database has something for them, is loaded anew: people it
+/// holds for in flight were lost on their way.
+pub const FULL_TOLERATED: Duration = Duration::from_secs(2);
+
+const CLAIMS_PAGE: u32 = 1_000;
+
+/// Loads the gate of a sale from the database; on a gate that knows the sale, forgets who was in flight. Idempotent.
+pub async fn load_gate(ports: &Ports, sale: SaleId) -> PortResult<()> {
+    // The limit before the claims: a claim made in between is counted as one too many, never as one too few.
+    let Some(row) = ports.sales.lookup(sale).await? else { return Ok(()) };
+    top_up(ports, sale).await?;
+    ports.gate.open(sale, GateLimit::of(&row.book, &row.sale.terms)).await
+}
+
+/// Adds every claim of a sale to its gate.
+async fn top_up(ports: &Ports, sale: SaleId) -> PortResult<()> {
+    let mut after = 0;
+    loop {
+        let claims = ports.claims.list(sale, after, CLAIMS_PAGE).await?;
+        let Some(last) = claims.last() else { return Ok(()) };
+        after = last.seq;
+        ports.gate.top_up(sale, &claims).await?;
+    }
+}
+
+/// What the sweeper remembers of each gate between two looks.
+#[derive(Debug, Default)]
+pub struct GateTender {
+    /// Since when a gate refuses newcomers although the database has something for them.
+    full_since: HashMap<SaleId, Timestamp>,
+    /// Gates that differed from the database at the last look, as of this version.
+    differed_at: HashMap<SaleId, u64>,
+}
+
+impl GateTender {
+    /// Repairs a gate, by what it said when it was told how things are: loads it if it knows nothing or stays full for
+    /// no reason; tops it up if it twice had not the claims, or not the people standing by, that the database has.
+    ///
+    /// Once is no reason: another process may be about to tell it.
+    pub async fn tend(&mut self, ports: &Ports, sale: SaleId, settled: &SaleSettled) -> PortResult<()> {
+        let (Some(limit), Some(report)) = (settled.limit, settled.gate) else { return Ok(()) };
+        let GateReport::Known { claims, standing, is_full } = report else {
+            return load_gate(ports, sale).await;
+        };
+        if self.stays_full(sale, is_full && limit.is_open(), ports.clock.now()) {
+            info!(%sale, "a gate stays full while there is something to get: loading it anew");
+            load_gate(ports, sale).await?;
+            self.full_since.remove(&sale);
+        }
+        let differs = claims < limit.claims || standing != limit.standing;
+        if self.differs_again(sale, differs.then_some(limit.version)) {
+            top_up(ports, sale).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets every sale that is not among these.
+    pub(crate) fn forget_all_but(&mut self, sales: &[SaleId]) {
+        self.full_since.retain(|sale, _| sales.contains(sale));
+        self.differed_at.retain(|sale, _| sales.contains(sale));
+    }
+
+    fn stays_full(&mut self, sale: SaleId, is_full: bool, now: Timestamp) -> bool {
+        if !is_full {
+            self.full_since.remove(&sale);
+            return false;
+        }
+        let since = *self.full_since.entry(sale).or_insert(now);
+        now.saturating_since(since) >= FULL_TOLERATED
+    }
+
+    fn differs_again(&mut self, sale: SaleId, differs_at: Option<u64>) -> bool {
+        match differs_at {
+            None => {
+                self.differed_at.remove(&sale);
+                false
+            }
+            Some(version) => self.differed_at.insert(sale, version).is_some(),
+        }
+    }
+}

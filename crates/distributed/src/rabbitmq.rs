@@ -1,0 +1,1 @@
+//! RabbitMQ: accepted requests on their way, and wake-ups for deadlines.

@@ -1,0 +1,1 @@
+//! Redis Cluster: the gate, news of commits, the people cap.
