@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 use crate::model::SaleRow;
 use crate::ports::{
-    Clock, Ids, InvalidCard, PaymentMethod, PaymentProvider, PortError, PortResult, Ports, Random,
+    Clock, Ids, InvalidCard, OpenGate, PaymentMethod, PaymentProvider, PortError, PortResult, Ports, Random,
 };
 
 pub(crate) use queue::{FakeDelivery, FakeQueue};
