@@ -89,3 +89,6 @@ impl GateTender {
         !self.lacked.insert(sale)
     }
 }
+
+#[cfg(test)]
+mod tests;
