@@ -19,6 +19,7 @@ pub mod model;
 pub mod ports;
 pub mod reconcile_payments;
 pub mod request_buy;
+pub mod sandbox;
 pub mod settle_sale;
 pub mod sign_in;
 pub mod sign_up;
