@@ -13,6 +13,7 @@ pub mod check_out;
 pub mod decide_batch;
 pub mod follow;
 pub mod give_up;
+pub mod lease_people;
 pub mod look_up_claim;
 pub mod manage_sale;
 pub mod model;
