@@ -28,7 +28,6 @@ use tokio::sync::watch;
 use crate::model::SaleRow;
 use crate::ports::{
     Clock, Ids, InvalidCard, PaymentMethod, PaymentProvider, PortError, PortResult, Ports, Random,
-    UnsharedCap,
 };
 
 pub(crate) use gate::FakeGate;
@@ -335,7 +334,6 @@ impl Node {
             timers: Arc::new(queue::FakeTimers::new(journal.clone())),
             bus: bus.clone(),
             gate: gate.clone(),
-            people_cap: Arc::new(UnsharedCap),
         };
         Self { ports, clock, store, provider, queue, bus, gate, journal, faults }
     }

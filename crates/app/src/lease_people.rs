@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use miaosha_domain::sale::SaleState;
+use miaosha_domain::time::Timestamp;
 use tracing::debug;
 
 use crate::board::Board;
-use crate::ports::Ports;
+use crate::ports::PeopleCap;
 
 /// How often shares are renewed.
 pub const RENEW_EVERY: Duration = Duration::from_millis(200);
@@ -17,15 +18,14 @@ const BLOCKS: u64 = 16;
 
 /// Renews the share of `holder` in every sale that has a cap and is not over. A share that cannot be renewed stays as it
 /// was: the cap then lets through a few too many rather than too few.
-pub async fn lease_people(ports: &Ports, board: &Board, holder: u64) {
-    let now = ports.clock.now();
+pub async fn lease_people(cap: &dyn PeopleCap, board: &Board, holder: u64, now: Timestamp) {
     for sale in board.list() {
         let Some(people_max) = sale.people_max() else { continue };
         if sale.state(now) == SaleState::Ended {
             continue;
         }
         let wanted = (sale.people.admitted() + people_max.div_ceil(BLOCKS)).min(people_max);
-        match ports.people_cap.lease(sale.sale.id, holder, wanted, people_max).await {
+        match cap.lease(sale.sale.id, holder, wanted, people_max).await {
             Ok(share) => sale.set_people_share(share),
             Err(error) => debug!(sale = %sale.sale.id, %error, "a share of the people cap was not renewed"),
         }
@@ -34,16 +34,14 @@ pub async fn lease_people(ports: &Ports, board: &Board, holder: u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use async_trait::async_trait;
     use miaosha_domain::ids::SaleId;
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::fakes::{Node, now, sale_id, sale_row};
+    use crate::fakes::{START, now, sale_row};
     use crate::model::SaleRow;
-    use crate::ports::{PeopleCap, PortError, PortResult};
+    use crate::ports::{PortError, PortResult};
 
     /// A cap of which others hold all but so many places; `None` is gone.
     struct ScarceCap(Mutex<Option<u64>>, Mutex<Vec<u64>>);
@@ -59,23 +57,20 @@ mod tests {
 
     #[test]
     fn a_share_is_what_is_used_and_a_block_and_stays_when_the_cap_is_gone() {
-        let mut node = Node::new(1, 0);
-        let cap = Arc::new(ScarceCap(Mutex::new(Some(100)), Mutex::default()));
-        node.ports.people_cap = cap.clone();
+        let cap = ScarceCap(Mutex::new(Some(100)), Mutex::default());
         let board = Board::new();
         let SaleRow { mut sale, book } = sale_row(1, 0);
         sale.max_people = Some(160);
-        let on_board = board.put(SaleRow { sale, book }, node.ports.clock.now());
+        let on_board = board.put(SaleRow { sale, book }, START);
         assert_eq!(on_board.people_share(), Some(160), "the whole, until somebody says otherwise");
-        now(lease_people(&node.ports, &board, 1));
+        now(lease_people(&cap, &board, 1, START));
         assert_eq!(on_board.people_share(), Some(10));
         *cap.0.lock() = Some(3);
-        now(lease_people(&node.ports, &board, 1));
+        now(lease_people(&cap, &board, 1, START));
         assert_eq!(on_board.people_share(), Some(3));
         *cap.0.lock() = None;
-        now(lease_people(&node.ports, &board, 1));
+        now(lease_people(&cap, &board, 1, START));
         assert_eq!(on_board.people_share(), Some(3));
         assert_eq!(*cap.1.lock(), [10, 10, 10]);
-        assert!(board.lookup(sale_id()).is_some());
     }
 }

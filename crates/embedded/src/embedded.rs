@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use miaosha_app::ports::{
     ClaimStore, Clock, IdempotencyStore, Ids, OpenGate, OrderStore, OutcomeBus, PaymentProvider,
-    PaymentStore, Ports, Random, RequestQueue, SaleStore, TimerQueue, UnsharedCap, UserStore,
+    PaymentStore, Ports, Random, RequestQueue, SaleStore, TimerQueue, UserStore,
 };
 
 use crate::sandbox::SandboxProvider;
@@ -106,7 +106,6 @@ impl Embedded {
             timers: self.timers.clone(),
             bus: self.bus.clone(),
             gate: Arc::new(OpenGate),
-            people_cap: Arc::new(UnsharedCap),
         }
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use miaosha_app::PortError;
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::model::User;
-use miaosha_app::ports::{Ids, NewUser, PortResult, Ports, UnsharedCap, UserStore};
+use miaosha_app::ports::{Ids, NewUser, PortResult, Ports, UserStore};
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::settle_sale::{settle_sale, sweep};
 use miaosha_app::tend_gate::GateTender;
@@ -258,7 +258,6 @@ fn ports_of(world: &Arc<World>, process: usize) -> Ports {
         timers: Arc::new(SimTimers { world: world.clone() }),
         bus: Arc::new(SimBus { world: world.clone(), process }),
         gate: Arc::new(SimGate { world: world.clone() }),
-        people_cap: Arc::new(UnsharedCap),
     }
 }
 
