@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::follow::Follower;
 use miaosha_push::{Config as PushConfig, Server as PushServer};
 use miaosha_web::live::Live;
-use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
+use miaosha_web::{Listener, ListenerConfig, Serves, Site, SocketService};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
@@ -67,9 +67,9 @@ async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) 
     }
     watch_signals(&tasks)?;
     let site = Site {
-        buy: node.web.buy().clone(),
+        buy: Some(node.web.buy().clone()),
         sockets: Some(socket_service(push.clone())),
-        general: node.web.router(),
+        general: node.web.router(Serves::EVERYTHING),
         general_runtime: Handle::current(),
     };
     let drained = listener.run(site, begin_to_drain(config, &tasks, &node, push.clone())).await;
