@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::follow::Follower;
 use miaosha_push::{Config as PushConfig, Server as PushServer};
 use miaosha_web::live::Live;
-use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
+use miaosha_web::{Listener, ListenerConfig, Serves, Site, SocketService};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
@@ -67,9 +67,9 @@ async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) 
     }
     watch_signals(&tasks)?;
     let site = Site {
-        buy: node.web.buy().clone(),
+        buy: Some(node.web.buy().clone()),
         sockets: Some(socket_service(push.clone())),
-        general: node.web.router(),
+        general: node.web.router(Serves::EVERYTHING),
         general_runtime: Handle::current(),
     };
     let drained = listener.run(site, begin_to_drain(config, &tasks, &node, push.clone())).await;
@@ -140,6 +140,7 @@ fn listener_config(config: &Config) -> anyhow::Result<ListenerConfig> {
 fn push_config(config: &Config) -> PushConfig {
     let push = &config.push;
     PushConfig {
+        node: config.node,
         reactors: if push.threads == 0 { or_cores(0).div_ceil(2) } else { push.threads },
         ping_interval: Duration::from_millis(push.ping_interval_ms),
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),

@@ -30,8 +30,11 @@ const TOKENS_MAX: u64 = 1_000;
 /// configuration allows it.
 pub(crate) fn router(web: &Arc<Web>, mints_tokens: bool) -> Router {
     let body_len_max = web.limits.admin_body_len_max;
-    let writes = middleware::from_fn_with_state(Writes { web: web.clone(), body_len_max }, run_to_end);
-    let (admin, _document) = admin::routes().split_for_parts();
+    let writes = middleware::from_fn_with_state(
+        Writes { web: web.clone(), body_len_max, answer_within: None },
+        run_to_end,
+    );
+    let (admin, _document) = admin::routes().merge(admin::recount_routes()).split_for_parts();
     let tokens = if mints_tokens { post(mint_tokens) } else { post(refuse_tokens) };
     let api = admin.route("/admin/users", post(create_user)).route("/admin/tokens", tokens);
     Router::new()
