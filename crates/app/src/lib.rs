@@ -19,6 +19,7 @@ pub mod manage_sale;
 pub mod model;
 pub mod ports;
 pub mod reconcile_payments;
+pub mod recover;
 pub mod request_buy;
 pub mod sandbox;
 pub mod settle_sale;
