@@ -1,4 +1,4 @@
-//! The real services that a fleet stands on, on free ports of 127.0.0.1 with data in a temporary directory: Redis Cluster,
+//! The real services that a fleet stands on, on free ports of 127.0.0.1 with data in temporary directories: Redis Cluster,
 //! `RabbitMQ`, `MariaDB` with replicas, Nginx.
 //!
 //! A test that only uses them asks [`Addresses::of_this_run`], shares them with all other tests, and keeps to a prefix or
@@ -8,6 +8,7 @@
 mod client;
 mod daemon;
 mod mariadb;
+mod nginx;
 pub(crate) mod port;
 mod process;
 mod rabbitmq;
@@ -16,18 +17,16 @@ mod scratch;
 mod waiting;
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 pub use daemon::{Daemon, Service};
 pub use mariadb::{MariaDb, MariaDbServer};
+pub use nginx::{Fleet, Nginx, NginxOptions, PushNode};
 pub use rabbitmq::RabbitMq;
 pub use redis_cluster::{RedisCluster, RedisNode};
 pub use waiting::{PATIENCE, wait_until};
-
-use scratch::Scratch;
 
 /// The variable by which a test run finds its services: [`Addresses`] as JSON.
 pub const VARIABLE: &str = "MIAOSHA_TEST_SERVICES";
@@ -41,7 +40,6 @@ pub struct Services {
     pub rabbitmq: RabbitMq,
     /// A primary and two replicas.
     pub mysql: MariaDb,
-    scratch: Scratch,
 }
 
 /// Where services are. The JSON form is what [`VARIABLE`] holds.
@@ -65,24 +63,21 @@ pub struct MysqlAddresses {
 }
 
 impl Services {
-    /// Starts all, and waits until each is ready.
+    /// Starts all at the same time, and waits until each is ready.
     pub fn start() -> anyhow::Result<Self> {
         Self::start_with(RedisCluster::start)
     }
 
-    /// The same, with every node of Redis behind a [`crate::fault_proxy::FaultProxy`]; see [`RedisCluster::proxies`].
+    /// The same, with every node of Redis behind a proxy; see [`RedisCluster::start_behind_proxies`].
     pub fn start_with_redis_behind_proxies() -> anyhow::Result<Self> {
         Self::start_with(RedisCluster::start_behind_proxies)
     }
 
-    fn start_with(
-        start_redis: impl FnOnce(&Scratch) -> anyhow::Result<RedisCluster> + Send,
-    ) -> anyhow::Result<Self> {
-        let scratch = Scratch::new()?;
+    fn start_with(start_redis: fn() -> anyhow::Result<RedisCluster>) -> anyhow::Result<Self> {
         let (redis, rabbitmq, mysql) = std::thread::scope(|scope| {
-            let redis = scope.spawn(|| start_redis(&scratch));
-            let rabbitmq = scope.spawn(|| RabbitMq::start(&scratch));
-            let mysql = MariaDb::start(&scratch);
+            let redis = scope.spawn(start_redis);
+            let rabbitmq = scope.spawn(RabbitMq::start);
+            let mysql = MariaDb::start();
             let no_panic = "a failed start is an error";
             (redis.join().expect(no_panic), rabbitmq.join().expect(no_panic), mysql)
         });
@@ -90,7 +85,6 @@ impl Services {
             redis: redis.context("Redis Cluster")?,
             rabbitmq: rabbitmq.context("RabbitMQ")?,
             mysql: mysql.context("MariaDB")?,
-            scratch,
         })
     }
 
@@ -104,11 +98,6 @@ impl Services {
                 replicas: self.mysql.replicas.iter().map(MariaDbServer::url).collect(),
             },
         }
-    }
-
-    /// Their data and logs; a directory for each.
-    pub fn directory(&self) -> &Path {
-        self.scratch.path()
     }
 }
 

@@ -28,11 +28,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
     let began = Instant::now();
     let services = Services::start()?;
-    eprintln!(
-        "services: ready after {:.1} s, data in {}",
-        began.elapsed().as_secs_f32(),
-        services.directory().display()
-    );
+    eprintln!("services: ready after {:.1} s", began.elapsed().as_secs_f32());
     match command {
         None => {
             print_settings(&services)?;
@@ -60,7 +56,10 @@ async fn run(
     signals: &mut Signals,
 ) -> anyhow::Result<ExitCode> {
     let (program, arguments) = command.split_first().context("usage: services [-- COMMAND…]")?;
-    let mut child = Command::new(program)
+    // Without its services the command has no purpose: it ends with this process, too.
+    let mut child = Command::new("setpriv")
+        .args(["--pdeathsig", "TERM", "--"])
+        .arg(program)
         .args(arguments)
         .env(VARIABLE, services.addresses().to_json())
         .spawn()

@@ -93,6 +93,11 @@ impl Daemon {
     /// Starts it and waits until it is ready. Nothing if it runs.
     pub(crate) fn start(&self) -> anyhow::Result<()> {
         self.spawn()?;
+        self.wait_until_ready()
+    }
+
+    /// Waits until it is ready. An error if it ended instead.
+    pub(crate) fn wait_until_ready(&self) -> anyhow::Result<()> {
         wait_until(&format!("{} is ready", self.name), || {
             let is_running = self.process.lock().as_ref().is_some_and(Process::is_running);
             if !is_running {
@@ -103,7 +108,8 @@ impl Daemon {
         .with_context(|| self.last_words())
     }
 
-    fn spawn(&self) -> anyhow::Result<()> {
+    /// Starts it and does not wait. Nothing if it runs.
+    pub(crate) fn spawn(&self) -> anyhow::Result<()> {
         let mut process = self.process.lock();
         if process.as_ref().is_some_and(Process::is_running) {
             return Ok(());

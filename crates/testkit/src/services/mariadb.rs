@@ -22,6 +22,7 @@ pub struct MariaDb {
     pub primary: MariaDbServer,
     /// Follow the primary.
     pub replicas: Vec<MariaDbServer>,
+    _scratch: Scratch,
 }
 
 /// One server. `root` has no password.
@@ -31,21 +32,20 @@ pub struct MariaDbServer {
 }
 
 impl MariaDb {
-    pub(crate) fn start(scratch: &Scratch) -> anyhow::Result<Self> {
-        let template = scratch.directory("mariadb-template")?;
+    /// Starts all with empty data, and waits until the replicas follow.
+    pub fn start() -> anyhow::Result<Self> {
+        let scratch = Scratch::new("mariadb")?;
+        let template = scratch.directory("template")?;
         install(&template)?;
         let servers = (1..=1 + REPLICAS)
             .map(|id| {
-                let directory = scratch.directory(&format!("mariadb-{id}"))?;
+                let directory = scratch.directory(&id.to_string())?;
                 copy(&template, &directory.join("data"))?;
                 MariaDbServer::new(id, &directory)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        std::thread::scope(|scope| -> anyhow::Result<()> {
-            let starts: Vec<_> = servers.iter().map(|server| scope.spawn(|| server.daemon.start())).collect();
-            starts.into_iter().try_for_each(|start| start.join().expect("a start does not panic"))
-        })
-        .context("is mariadb-server installed?")?;
+        servers.iter().try_for_each(|server| server.daemon.spawn())?;
+        servers.iter().try_for_each(|server| server.daemon.wait_until_ready())?;
         fs::remove_dir_all(template)?;
 
         let mut servers = servers.into_iter();
@@ -54,7 +54,7 @@ impl MariaDb {
         for replica in &replicas {
             replica.follow(&primary)?;
         }
-        Ok(Self { primary, replicas })
+        Ok(Self { primary, replicas, _scratch: scratch })
     }
 
     /// Waits until every replica that runs has applied all that the primary had committed at the call.

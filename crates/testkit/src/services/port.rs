@@ -26,13 +26,17 @@ impl Port {
         let start = std::process::id().wrapping_mul(97) % u32::from(COUNT);
         (0..COUNT)
             .map(|step| FIRST + (u16::try_from(start).expect("below COUNT") + step) % COUNT)
-            .find_map(|number| {
-                let lease = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-                // Dropped at once: it only shows that the port is free.
-                TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-                Some(Self { number, _lease: lease })
-            })
+            .find_map(|number| Self::lease_exactly(number).ok())
             .context("no free port on 127.0.0.1")
+    }
+
+    /// Leases the port of this number, if nobody has or listens on it.
+    pub(crate) fn lease_exactly(number: u16) -> anyhow::Result<Self> {
+        let taken = || format!("port {number} of 127.0.0.1 is taken");
+        let lease = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).with_context(taken)?;
+        // Dropped at once: it only shows that the port is free.
+        drop(TcpListener::bind((Ipv4Addr::LOCALHOST, number)).with_context(taken)?);
+        Ok(Self { number, _lease: lease })
     }
 
     /// The number.

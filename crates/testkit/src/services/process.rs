@@ -31,8 +31,12 @@ struct Ending {
 /// `/usr/sbin` is searched too: servers live there, and a developer's `PATH` often lacks it.
 pub(crate) fn guarded(program: &str) -> Command {
     // The signal is not sent for a parent that was gone before it was asked for; hence the look at the parent.
-    const EXEC_IF_PARENT_LIVES: &str =
-        r#"[ "$PPID" = "$0" ] || exit 1; PATH=$PATH:/usr/sbin:/sbin; exec "$@""#;
+    // As for open files: some machines allow a thousand million, and Erlang makes room for each.
+    const EXEC_IF_PARENT_LIVES: &str = r#"
+        [ "$PPID" = "$0" ] || exit 1
+        ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -H -n)"
+        PATH=$PATH:/usr/sbin:/sbin
+        exec "$@""#;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "sh", "-c", EXEC_IF_PARENT_LIVES]);
     command.arg(std::process::id().to_string()).arg(program);

@@ -22,14 +22,16 @@ const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 #[derive(Debug)]
 pub struct RabbitMq {
     broker: Daemon,
-    directory: PathBuf,
     _distribution_port: Port,
     _name_server: Daemon,
+    scratch: Scratch,
 }
 
 impl RabbitMq {
-    pub(crate) fn start(scratch: &Scratch) -> anyhow::Result<Self> {
-        let directory = scratch.directory("rabbitmq")?;
+    /// Starts one with empty data, and waits until it takes connections.
+    pub fn start() -> anyhow::Result<Self> {
+        let scratch = Scratch::new("rabbitmq")?;
+        let directory = scratch.path().to_owned();
         let name_server = start_name_server(&directory)?;
         let port = Port::lease()?;
         let distribution_port = Port::lease()?;
@@ -39,7 +41,7 @@ impl RabbitMq {
             ("HOME", path(&directory)),
             // The script then becomes the broker instead of waiting for it in a shell, which would outlive it.
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
-            ("ERL_EPMD_PORT", name_server_port(&name_server)),
+            ("ERL_EPMD_PORT", name_server.port().number().to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_NODENAME", format!("miaosha-{}@localhost", port.number())),
             ("RABBITMQ_DIST_PORT", distribution_port.number().to_string()),
@@ -71,7 +73,7 @@ impl RabbitMq {
             move || speaks_amqp(address),
         );
         broker.start().context("is rabbitmq-server installed?")?;
-        Ok(Self { broker, directory, _distribution_port: distribution_port, _name_server: name_server })
+        Ok(Self { broker, _distribution_port: distribution_port, _name_server: name_server, scratch })
     }
 
     /// For clients: user `guest`, virtual host `/`.
@@ -82,7 +84,7 @@ impl RabbitMq {
     /// The names of the feature flags that are on.
     pub fn feature_flags(&self) -> anyhow::Result<Vec<String>> {
         // An Erlang list of atoms, ended by a point.
-        let text = fs::read_to_string(feature_flags_file(&self.directory))?;
+        let text = fs::read_to_string(feature_flags_file(self.scratch.path()))?;
         let names = text.trim().trim_end_matches('.').trim_matches(['[', ']']);
         Ok(names.split(',').map(|name| name.trim().to_owned()).collect())
     }
@@ -111,10 +113,6 @@ fn start_name_server(directory: &Path) -> anyhow::Result<Daemon> {
     );
     name_server.start().context("is Erlang installed?")?;
     Ok(name_server)
-}
-
-fn name_server_port(name_server: &Daemon) -> String {
-    name_server.port().number().to_string()
 }
 
 fn write_settings(directory: &Path, port: &Port) -> anyhow::Result<()> {

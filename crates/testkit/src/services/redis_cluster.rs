@@ -26,6 +26,7 @@ pub struct RedisCluster {
     pub nodes: Vec<RedisNode>,
     /// One per node, in the same order; empty unless started behind proxies.
     pub proxies: Vec<FaultProxy>,
+    _scratch: Scratch,
 }
 
 /// One node. Its [`Service::address`] is its own, not its proxy's.
@@ -36,32 +37,34 @@ pub struct RedisNode {
 }
 
 impl RedisCluster {
-    pub(crate) fn start(scratch: &Scratch) -> anyhow::Result<Self> {
+    /// Starts one without keys, and waits until it is whole.
+    pub fn start() -> anyhow::Result<Self> {
         let nodes = (0..NODES).map(|_| RedisNode::lease_ports()).collect::<anyhow::Result<Vec<_>>>()?;
-        Self::form(scratch, nodes, Vec::new())
+        Self::form(nodes, Vec::new())
     }
 
-    /// Every node announces its proxy instead of itself, so that clients, which follow what nodes announce, reach it
+    /// The same, where every node announces its proxy instead of itself, so that clients, which follow what nodes announce, reach it
     /// through the proxy only.
     ///
     /// A replica reaches its master as a client does, so a stalled proxy also holds up replication. What the nodes say to
     /// each other about who is alive goes around the proxies: a stalled proxy causes no failover.
-    pub(crate) fn start_behind_proxies(scratch: &Scratch) -> anyhow::Result<Self> {
+    pub fn start_behind_proxies() -> anyhow::Result<Self> {
         let nodes = (0..NODES).map(|_| RedisNode::lease_ports()).collect::<anyhow::Result<Vec<_>>>()?;
         let proxies = nodes
             .iter()
             .map(|(port, _)| FaultProxy::start(port.address()))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        Self::form(scratch, nodes, proxies)
+        Self::form(nodes, proxies)
     }
 
-    fn form(scratch: &Scratch, nodes: Vec<(Port, Port)>, proxies: Vec<FaultProxy>) -> anyhow::Result<Self> {
+    fn form(nodes: Vec<(Port, Port)>, proxies: Vec<FaultProxy>) -> anyhow::Result<Self> {
+        let scratch = Scratch::new("redis")?;
         let nodes = nodes
             .into_iter()
             .enumerate()
-            .map(|(index, ports)| RedisNode::start(scratch, index, ports, proxies.get(index)))
+            .map(|(index, ports)| RedisNode::start(&scratch, index, ports, proxies.get(index)))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let cluster = Self { nodes, proxies };
+        let cluster = Self { nodes, proxies, _scratch: scratch };
         cluster.assign_slots()?;
         cluster.introduce()?;
         cluster.assign_replicas()?;
@@ -173,7 +176,7 @@ impl RedisCluster {
 }
 
 impl RedisNode {
-    /// For clients, and for the other nodes.
+    /// One for clients, one for the other nodes.
     fn lease_ports() -> anyhow::Result<(Port, Port)> {
         Ok((Port::lease()?, Port::lease()?))
     }
@@ -184,7 +187,7 @@ impl RedisNode {
         (port, bus_port): (Port, Port),
         proxy: Option<&FaultProxy>,
     ) -> anyhow::Result<Self> {
-        let directory = scratch.directory(&format!("redis-{index}"))?;
+        let directory = scratch.directory(&index.to_string())?;
         let (number, bus_number) = (port.number(), bus_port.number());
         let announced = proxy.map_or(number, |proxy| proxy.address().port());
         let settings = [

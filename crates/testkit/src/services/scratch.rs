@@ -1,4 +1,4 @@
-//! The temporary directory of one set of services.
+//! The temporary directory of one service.
 //!
 //! A process that is killed cannot remove its directory; the next one that starts does it.
 
@@ -19,10 +19,13 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes an empty one, and removes those of processes that are gone.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    /// Makes an empty one whose name tells `service`, and removes those of processes that are gone.
+    pub(crate) fn new(service: &str) -> anyhow::Result<Self> {
         remove_the_forgotten();
-        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir().context("a temporary directory")?;
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{service}-"))
+            .tempdir()
+            .context("a temporary directory")?;
         let in_use = File::create(directory.path().join(LOCK))?;
         in_use.lock()?;
         Ok(Self { directory, _in_use: in_use })
