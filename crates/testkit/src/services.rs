@@ -14,6 +14,7 @@ mod process;
 mod rabbitmq;
 mod redis_cluster;
 mod scratch;
+mod site;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use mariadb::{MariaDb, MariaDbServer};
 pub use nginx::{Fleet, Nginx, NginxOptions, PushNode};
 pub use rabbitmq::RabbitMq;
 pub use redis_cluster::{RedisCluster, RedisNode};
+pub use site::{Node, Site, SitePlan};
 pub use waiting::{PATIENCE, wait_until};
 
 /// The variable by which a test run finds its services: [`Addresses`] as JSON.
