@@ -72,7 +72,8 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
         roles::consumer::start(&tasks, &node.ports);
     }
     roles::publisher::start(&tasks, node.clone(), roles.publisher);
-    node.watch(&tasks);
+    let watched = node.clone();
+    tasks.spawn_until_shutdown("clock", async move { watched.watch_clock().await });
     telemetry::keep_figures(&tasks, figures, node.board.clone(), push.clone());
     let listener = Listener::bind(config.server.listen, listener_config(config)?)?;
     info!("listening on http://{}", listener.addr());

@@ -8,7 +8,7 @@ use crate::lifecycle::Tasks;
 use crate::wiring::Node;
 
 /// Hands requests over until the shutdown, and then what is left; after that nothing more comes, and whoever waits for it
-/// is told. A process that `takes_none` only ends its queues then.
+/// is told. A process that takes none only ends its queues then.
 pub(crate) fn start(tasks: &Tasks, node: Arc<Node>, takes_requests: bool) {
     let shutdown = tasks.shutdown().clone();
     let desk = node.clone();
