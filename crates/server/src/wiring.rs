@@ -73,7 +73,7 @@ impl Node {
         figures: PrometheusHandle,
         tasks: TaskTracker,
     ) -> anyhow::Result<Self> {
-        let Backend::Embedded = config.backend;
+        anyhow::ensure!(config.backend == Backend::Embedded, "not yet");
         let embedded = Embedded::open(&config.data_dir)?;
         let ports = embedded.ports(config.node);
         let secret = Secret {
