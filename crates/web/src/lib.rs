@@ -48,6 +48,7 @@ mod passwords;
 mod patience;
 mod problem;
 mod routes;
+mod sale_cache;
 pub mod tokens;
 mod web;
 mod wire;

@@ -17,6 +17,7 @@ use crate::buy::BuyRoute;
 use crate::pages::Pages;
 use crate::problem::{Answer, ProblemCode};
 use crate::routes;
+use crate::sale_cache::SaleCache;
 use crate::tokens::Keyring;
 
 /// What the server gives.
@@ -121,6 +122,7 @@ pub struct Web {
     pub(crate) limits: WebLimits,
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) pages: Pages,
+    pub(crate) sale_cache: SaleCache,
 }
 
 impl std::fmt::Debug for Web {
@@ -149,6 +151,7 @@ impl Web {
             limits: parts.limits,
             turns: Arc::new(Semaphore::new(parts.limits.general_in_flight_max)),
             pages: Pages::load(),
+            sale_cache: SaleCache::default(),
         })
     }
 
