@@ -5,7 +5,7 @@ BIN := target/$(PROFILE)
 DATA_DIR ?= .data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
+.PHONY: help demo services test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,14 +13,18 @@ help: ## List what can be made
 demo: build ## Run the whole site at http://127.0.0.1:8080, with a sale that opens in 30 seconds
 	exec $(BIN)/miaosha serve --demo --data-dir $(DATA_DIR) --listen $(LISTEN)
 
+services: setup-test ## Real Redis Cluster, RabbitMQ, MariaDB with replicas, until interrupted
+	@cargo run --quiet --profile $(PROFILE) -p miaosha-testkit --bin services
+
 test: setup-test check test-web test-rust test-browser ## Every test of the project
 
 check: setup ## Formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
 
-test-rust: pages ## Rules, adapters, simulation, HTTP, push, crashes
-	cargo test --workspace --profile $(PROFILE)
+test-rust: setup-test pages ## Rules, adapters, simulation, HTTP, push, crashes, real services
+	cargo test --workspace --profile $(PROFILE) --no-run
+	$(BIN)/services -- cargo test --workspace --profile $(PROFILE)
 
 test-web: web/node_modules/.package-lock.json ## The pages' own tests
 	cd web && npm run --silent check && npm test --silent

@@ -7,6 +7,7 @@ mod people;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use miaosha_domain::claim::Claim;
@@ -114,6 +115,8 @@ pub struct BoardSale {
     heard: RwLock<Heard>,
     told: Mutex<Told>,
     pub(crate) people: People,
+    /// How many people this node may have under way, of those that the people cap allows.
+    people_share: AtomicU64,
 }
 
 /// The newest book heard of, and when it was heard of last.
@@ -143,6 +146,7 @@ impl BoardSale {
             heard: RwLock::new(Heard { book: row.book, at: now }),
             told: Mutex::new(told),
             people,
+            people_share: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -190,8 +194,18 @@ impl BoardSale {
         units
     }
 
-    /// How many people may be under way at once. The cap bounds a flood and never keeps a unit from being sold, so it
-    /// grows with the stock.
+    /// How many people may be under way at once on this node.
+    pub(crate) fn people_share(&self) -> Option<u64> {
+        self.people_max().map(|people_max| people_max.min(self.people_share.load(Ordering::Relaxed)))
+    }
+
+    /// Sets this node's share of the people cap; until then it is the whole.
+    pub(crate) fn set_people_share(&self, people: u64) {
+        self.people_share.store(people, Ordering::Relaxed);
+    }
+
+    /// How many people may be under way at once on all nodes. The cap bounds a flood and never keeps a unit from being
+    /// sold, so it grows with the stock.
     pub(crate) fn people_max(&self) -> Option<u64> {
         let book = self.book();
         let places =

@@ -87,6 +87,11 @@ impl People {
         admitted.contains(&user) || ((admitted.len() as u64) < people_max && admitted.insert(user))
     }
 
+    /// How many people the cap counts here.
+    pub(crate) fn admitted(&self) -> u64 {
+        self.admitted.lock().len() as u64
+    }
+
     /// Claims known.
     pub(crate) fn claims_known(&self) -> u64 {
         self.claims.load(Ordering::Acquire)
