@@ -64,18 +64,15 @@ impl Listener {
     }
 
     /// Listens for ever, through outages of any length. `is_listening` hears when all channels are subscribed to for the
-    /// first time.
+    /// first time; whoever holds its other end has no followers yet.
     pub(crate) async fn run(mut self, is_listening: oneshot::Sender<()>) {
         let mut is_listening = Some(is_listening);
         loop {
             // The connection lives until the end of the round: dropping it ends its subscriptions.
             if let Ok((_connection, unread)) = self.connect().await {
-                match is_listening.take() {
-                    // Nobody was told before that there is anything to hear.
-                    Some(is_listening) => drop(is_listening.send(())),
-                    // What was said since the last connection ended was not heard.
-                    None => self.gap.is_untold = true,
-                }
+                // What was said before was not heard, unless nobody could have followed yet.
+                let is_first = is_listening.take().is_some_and(|waiting| waiting.send(()).is_ok());
+                self.gap.is_untold |= !is_first;
                 debug!("listening for news");
                 self.listen(unread).await;
                 info!("the news is interrupted: subscribing again");
