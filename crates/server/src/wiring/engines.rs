@@ -94,7 +94,8 @@ impl Distributed {
         let random: Arc<dyn Random> = Arc::new(OsRandom);
         let mysql = Mysql::connect(&mysql_config(config)).await.context("mysql.primary")?;
         let redis = Redis::connect(&redis_config(config), random.as_ref()).await.context("redis.nodes")?;
-        let rabbitmq = Rabbit::connect(&rabbit_config(config), clock.clone()).await.context("rabbitmq.uri")?;
+        let rabbitmq =
+            Rabbit::connect(&rabbit_config(config), clock.clone()).await.context("rabbitmq.uri")?;
         Ok(Self { mysql, redis, rabbitmq, clock, random })
     }
 

@@ -15,7 +15,6 @@ use serde_json::Value;
 
 pub(crate) use http::{Answer, Http, PATIENCE};
 
-
 /// The real binary, serving.
 pub(crate) struct Site {
     child: Child,
