@@ -170,7 +170,6 @@ fn push_config(config: &Config) -> PushConfig {
         reactors: if push.threads == 0 { or_cores(0).div_ceil(2) } else { push.threads },
         ping_interval: Duration::from_millis(push.ping_interval_ms),
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),
-        node: config.node,
         max_connections: push.sockets_max,
         max_connects_per_second: push.connects_per_second_max,
         ..PushConfig::default()

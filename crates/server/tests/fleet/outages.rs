@@ -9,8 +9,7 @@ use serde_json::json;
 use crate::site::Fleet;
 use crate::support::Answer;
 
-const SETTINGS: [(&str, &str); 2] =
-    [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAOSHA_LOG__FILTER", "warn")];
+const SETTINGS: [(&str, &str); 2] = [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAOSHA_LOG__FILTER", "warn")];
 /// The promise is one second; this is what only a missing limit exceeds on a machine that has other work.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 /// All is normal so soon after a service has come back; the promise is five seconds.
