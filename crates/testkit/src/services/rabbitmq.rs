@@ -78,7 +78,7 @@ impl RabbitMq {
 
     /// For clients: user `guest`, virtual host `/`.
     pub fn uri(&self) -> String {
-        format!("amqp://guest:guest@{}/%2f", self.address())
+        uri_at(self.address())
     }
 
     /// Waits until a quorum queue of the virtual host `/` outlives a kill of the broker.
@@ -103,6 +103,10 @@ impl RabbitMq {
         let names = text.trim().trim_end_matches('.').trim_matches(['[', ']']);
         Ok(names.split(',').map(|name| name.trim().to_owned()).collect())
     }
+}
+
+pub(super) fn uri_at(address: SocketAddr) -> String {
+    format!("amqp://guest:guest@{address}/%2f")
 }
 
 fn node_name(port: u16) -> String {
