@@ -22,8 +22,10 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use miaosha_app::ports::{Clock, PortError, PortResult};
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 use self::connection::{Duty, keep_serving};
 use self::dead_letters::DeadLetters;
@@ -110,6 +112,7 @@ pub struct Rabbit {
     tasks: TaskTracker,
     stopped: CancellationToken,
     closing: CancellationToken,
+    settle_limit: Duration,
     _close_on_drop: DropGuard,
 }
 
@@ -179,7 +182,17 @@ impl Rabbit {
         let _ = start(&tasks, Arc::new(wake_ups), &uri, timers.wanted.clone(), &closing);
         attempted.cancelled().await;
         let close_on_drop = closing.clone().drop_guard();
-        Ok(Self { queue, timers, intake, tasks, stopped, closing, _close_on_drop: close_on_drop })
+        let settle_limit = config.settle_limit;
+        Ok(Self {
+            queue,
+            timers,
+            intake,
+            tasks,
+            stopped,
+            closing,
+            settle_limit,
+            _close_on_drop: close_on_drop,
+        })
     }
 
     /// Accepted buy requests.
@@ -198,11 +211,13 @@ impl Rabbit {
         self.stopped.cancel();
     }
 
-    /// Stops, waits until all that was delivered is settled, and says goodbye to the broker. The wait for those who
-    /// decide is theirs: bound it if they may hang.
+    /// Stops, waits until all that was delivered is settled, at most for [`RabbitConfig::settle_limit`], and says goodbye
+    /// to the broker. What is not settled by then comes again.
     pub async fn close(&self) {
         self.stop();
-        self.intake.settled().await;
+        if timeout(self.settle_limit, self.intake.settled()).await.is_err() {
+            warn!("batches are still in hand: they come again");
+        }
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;

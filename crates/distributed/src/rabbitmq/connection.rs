@@ -5,13 +5,15 @@
 //! whatever kind, and then everything is made anew: one path for a restart, a cut, a closed channel, a lost queue.
 
 use std::net::Shutdown;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::StreamExt as _;
 use lapin::tcp::AMQPUriTcpExt as _;
 use lapin::uri::AMQPUri;
-use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties, Event};
 use parking_lot::Mutex;
 use socket2::{SockRef, Socket};
 use thiserror::Error;
@@ -40,6 +42,8 @@ pub(super) enum Failure {
     Unroutable,
     #[error("a task of the connection ended")]
     TaskEnded,
+    #[error("the connection has ended")]
+    Ended,
 }
 
 /// What a connection is for.
@@ -104,7 +108,11 @@ async fn serve_once(
         Ok(wire) => wire,
         Err(failure) => return Some(failure),
     };
-    let failure = closing.run_until_cancelled(duty.serve(&wire.connection, ready)).await;
+    let failure = tokio::select! {
+        () = closing.cancelled() => None,
+        failure = duty.serve(&wire.connection, ready) => Some(failure),
+        failure = wire.broken() => Some(failure),
+    };
     if failure.is_none() {
         wire.close().await;
     }
@@ -157,6 +165,20 @@ impl Wire {
             Ok(connection) => Ok(Self { connection: connection?, _cutter: cutter }),
             Err(_) => Err(Failure::Slow("connecting")),
         }
+    }
+
+    /// Waits for the end of the connection: a duty that has nothing to do at present would not notice.
+    async fn broken(&self) -> Failure {
+        let mut events = pin!(self.connection.events_listener());
+        // It may have ended before there was anyone to tell.
+        while self.connection.status().connected() {
+            match events.next().await {
+                Some(Event::Error(error)) => return error.into(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Failure::Ended
     }
 
     async fn close(self) {

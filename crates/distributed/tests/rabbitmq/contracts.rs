@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use miaosha_distributed::rabbitmq::Rabbit;
+use miaosha_embedded::SystemClock;
 use miaosha_testkit::contract::queue::Queue;
 use miaosha_testkit::contract::timers::Timers;
 
-use crate::scene::{Site, WallClock};
+use crate::scene::Site;
 
 async fn make_queue() -> Queue {
     let site = Site::new();
@@ -17,7 +18,7 @@ async fn make_queue() -> Queue {
 async fn make_timers() -> Timers {
     let site = Site::new();
     let rabbit = site.start().await;
-    Timers { timers: rabbit.timers(), clock: Arc::new(WallClock), shut_down: stop(rabbit, site) }
+    Timers { timers: rabbit.timers(), clock: Arc::new(SystemClock), shut_down: stop(rabbit, site) }
 }
 
 /// Keeps the site for as long as the fact needs it.

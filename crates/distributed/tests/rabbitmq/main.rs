@@ -6,4 +6,6 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod contracts;
+mod deliveries;
+mod outages;
 mod scene;

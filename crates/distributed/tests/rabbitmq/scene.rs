@@ -1,46 +1,18 @@
 //! A broker of the tests, and a site on it that leaves nothing behind.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use lapin::options::{ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::options::{BasicGetOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties, Queue};
 use miaosha_app::model::RequestBatch;
-use miaosha_app::ports::Clock;
 use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig};
 use miaosha_domain::decide::Ask;
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::time::Timestamp;
-
-/// Where the broker for tests is.
-pub(crate) fn broker_uri() -> String {
-    #[expect(clippy::disallowed_methods, reason = "this is how the services for tests are handed over")]
-    let services = std::env::var("MIAOSHA_TEST_SERVICES").expect(
-        "MIAOSHA_TEST_SERVICES is not set: run `make test`, \
-         or `cargo run -p miaosha-testkit --bin services -- cargo test -p miaosha-distributed`",
-    );
-    let services: serde_json::Value = serde_json::from_str(&services).unwrap();
-    services["rabbitmq"].as_str().expect("the services include RabbitMQ").to_owned()
-}
-
-/// The machine's clock.
-#[derive(Debug)]
-pub(crate) struct WallClock;
-
-#[async_trait]
-impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "the broker goes by this clock too")]
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap())
-    }
-
-    async fn sleep(&self, span: Duration) {
-        tokio::time::sleep(span).await;
-    }
-}
+use miaosha_embedded::SystemClock;
+use miaosha_testkit::services::Addresses;
 
 /// Names of exchanges and queues that nobody else uses; deletes them when it is dropped.
 pub(crate) struct Site {
@@ -51,11 +23,11 @@ pub(crate) struct Site {
 impl Site {
     /// A small site on the broker for tests.
     pub(crate) fn new() -> Self {
-        Self::on(broker_uri())
+        Self::on(&Addresses::of_this_run().rabbitmq)
     }
 
     /// A small site on the broker at `uri`.
-    pub(crate) fn on(uri: String) -> Self {
+    pub(crate) fn on(uri: &str) -> Self {
         let unique = tempfile::Builder::new().prefix("test-").tempdir().unwrap();
         let name = unique.path().file_name().unwrap().to_str().unwrap();
         let config = RabbitConfig {
@@ -66,14 +38,14 @@ impl Site {
             // A busy machine may take long; tests of the limits set their own.
             publish_limit: Duration::from_secs(20),
             settle_limit: Duration::from_secs(20),
-            ..RabbitConfig::new(uri.clone())
+            ..RabbitConfig::new(uri)
         };
-        Self { config, broker_uri: uri }
+        Self { config, broker_uri: uri.to_owned() }
     }
 
     /// A process of the site.
     pub(crate) async fn start(&self) -> Rabbit {
-        Rabbit::connect(&self.config, Arc::new(WallClock)).await.unwrap()
+        Rabbit::connect(&self.config, Arc::new(SystemClock)).await.unwrap()
     }
 
     /// A channel of its own to the broker, past any proxy.
@@ -89,13 +61,49 @@ impl Site {
         format!("{}{name}", self.config.prefix)
     }
 
-    /// How many messages are ready in a queue.
-    pub(crate) async fn ready(&self, channel: &Channel, name: &str) -> u32 {
-        let look = QueueDeclareOptions::durable().passive();
-        let queue = channel.queue_declare(self.name(name).into(), look, FieldTable::default()).await;
-        queue.unwrap().message_count()
+    /// How many messages wait in a queue, those in hand not counted.
+    pub(crate) async fn waiting(&self, channel: &Channel, name: &str) -> u32 {
+        self.look(channel, name).await.message_count()
     }
 
+    /// How many processes take messages from a queue.
+    pub(crate) async fn consumers(&self, channel: &Channel, name: &str) -> u32 {
+        self.look(channel, name).await.consumer_count()
+    }
+
+    /// Waits for a shard in which something waits.
+    pub(crate) async fn shard_with_messages(&self, channel: &Channel) -> String {
+        for shard in (0..self.config.shards).cycle() {
+            let name = format!("requests.{shard}");
+            if self.waiting(channel, &name).await > 0 {
+                return name;
+            }
+        }
+        unreachable!("a site has shards")
+    }
+
+    async fn look(&self, channel: &Channel, name: &str) -> Queue {
+        let look = QueueDeclareOptions::durable().passive();
+        channel.queue_declare(self.name(name).into(), look, FieldTable::default()).await.unwrap()
+    }
+
+    /// Waits for a message in the dead-letter queue and takes it out: its type, body and reason.
+    pub(crate) async fn next_dead_letter(&self, channel: &Channel) -> (String, Vec<u8>, Option<String>) {
+        loop {
+            let (queue, at_once) = (self.name("dead-letters").into(), BasicGetOptions { no_ack: true });
+            let Some(message) = channel.basic_get(queue, at_once).await.unwrap() else { continue };
+            let message = message.delivery;
+            let kind = message.properties.kind().as_ref().unwrap().as_str().to_owned();
+            let headers = message.properties.headers().clone().unwrap_or_default();
+            let reason = headers.inner().get("x-reason").map(|reason| match reason {
+                AMQPValue::LongString(text) => text.to_string(),
+                other => panic!("{other:?}"),
+            });
+            return (kind, message.data, reason);
+        }
+    }
+
+    /// Deleting what was never declared is no error.
     async fn delete(&self) {
         let (_connection, channel) = self.channel().await;
         let waits = self.config.waits.iter().map(|wait| format!("timers.wait.{}", wait.as_millis()));
