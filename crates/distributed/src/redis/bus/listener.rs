@@ -135,12 +135,11 @@ impl Listener {
         if self.heard.len() >= ORIGINS_MAX * CHANNELS {
             self.heard.clear();
         }
-        let may_follow = u64::from(news.is_some());
-        match self.heard.insert((header.origin, channel), header.number) {
-            Some(last) if header.number > last + may_follow => self.gap.is_untold = true,
-            Some(last) if header.number < last => drop(self.heard.insert((header.origin, channel), last)),
-            _ => {}
-        }
+        // Of a process that was not heard before, what it has sent until now was lost.
+        let last = self.heard.entry((header.origin, channel)).or_insert(0);
+        let follows = *last + u64::from(news.is_some());
+        self.gap.is_untold |= header.number > follows;
+        *last = header.number.max(*last);
         if let Some(news) = news {
             self.fan_out.send(BusEvent::News(Arc::new(news)));
         }

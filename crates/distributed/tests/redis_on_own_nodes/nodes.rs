@@ -1,6 +1,7 @@
 //! Redis servers that a test may break: processes of its own, gone when it ends.
 
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,13 +10,13 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Some servers, on free ports of this machine.
-pub(crate) struct Nodes {
+pub(super) struct Nodes {
     directory: TempDir,
-    nodes: Vec<Node>,
+    servers: Vec<Server>,
     has_cluster_mode: bool,
 }
 
-struct Node {
+struct Server {
     port: u16,
     bus_port: u16,
     process: Option<Child>,
@@ -23,16 +24,16 @@ struct Node {
 
 impl Nodes {
     /// One server that is no cluster.
-    pub(crate) async fn single() -> Self {
+    pub(super) async fn single() -> Self {
         let nodes = Self::start_new(1, false);
         nodes.until("it answers", || nodes.says(0, &["ping"]).starts_with("PONG")).await;
         nodes
     }
 
     /// A cluster of three masters, each with so many replicas. The masters come first.
-    pub(crate) async fn cluster(replicas: usize) -> Self {
+    pub(super) async fn cluster(replicas: usize) -> Self {
         let nodes = Self::start_new(3 * (1 + replicas), true);
-        for number in 0..nodes.nodes.len() {
+        for number in 0..nodes.servers.len() {
             nodes.until("it answers", || nodes.says(number, &["ping"]).starts_with("PONG")).await;
         }
         let addresses = nodes.addresses();
@@ -46,18 +47,18 @@ impl Nodes {
     }
 
     /// Where they are.
-    pub(crate) fn addresses(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect()
     }
 
     /// All of their numbers.
-    pub(crate) fn numbers(&self) -> std::ops::Range<usize> {
-        0..self.nodes.len()
+    pub(super) fn numbers(&self) -> std::ops::Range<usize> {
+        0..self.servers.len()
     }
 
     /// Waits until every server that runs sees a whole cluster.
-    pub(crate) async fn until_ready(&self) {
-        for number in self.numbers().filter(|number| self.nodes[*number].process.is_some()) {
+    pub(super) async fn until_ready(&self) {
+        for number in self.numbers().filter(|number| self.servers[*number].process.is_some()) {
             self.until("the cluster is whole", || {
                 let info = self.says(number, &["cluster", "info"]);
                 let is_synced =
@@ -69,27 +70,25 @@ impl Nodes {
     }
 
     /// The master that serves a key.
-    pub(crate) fn master_of(&self, key: &str) -> usize {
-        let alive = self.numbers().find(|number| self.nodes[*number].process.is_some());
-        let answer = self.says(alive.expect("one is alive"), &["-c", "get", key]);
-        assert_eq!(answer.trim(), "", "the key is not there");
-        let slot: u16 =
-            self.says(alive.expect("one is alive"), &["cluster", "keyslot", key]).trim().parse().unwrap();
-        let slots = self.says(alive.expect("one is alive"), &["cluster", "nodes"]);
-        let port = slots.lines().find_map(|line| {
-            let serves = line.split(' ').skip(8).filter_map(|range| range.split_once('-')).any(|(first, last)| {
-                matches!((first.parse::<u16>(), last.parse::<u16>()), (Ok(first), Ok(last)) if (first..=last).contains(&slot))
-            });
-            let address = line.split(' ').nth(1)?.split('@').next()?.rsplit(':').next()?;
-            (serves && !line.contains("fail")).then(|| address.parse::<u16>().unwrap())
-        });
-        let port = port.expect("a master serves the slot");
-        self.nodes.iter().position(|node| node.port == port).expect("it is one of these")
+    pub(super) fn master_of(&self, key: &str) -> usize {
+        let alive = self.numbers().find(|number| self.servers[*number].process.is_some());
+        let alive = alive.expect("one is alive");
+        let slot: u16 = self.says(alive, &["cluster", "keyslot", key]).trim().parse().unwrap();
+        let servers = self.says(alive, &["cluster", "nodes"]);
+        let serves = |line: &&str| {
+            let ranges = line.split_whitespace().skip(8).filter_map(|range| range.split_once('-'));
+            let mut ranges =
+                ranges.filter_map(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+            ranges.any(|range: RangeInclusive<u16>| range.contains(&slot))
+        };
+        let master = servers.lines().find(serves).expect("a master serves the slot");
+        let is_it = |server: &Server| master.contains(&format!(":{}@", server.port));
+        self.servers.iter().position(is_it).expect("it is one of these")
     }
 
     /// What a server answers; nothing if it does not.
-    pub(crate) fn says(&self, number: usize, arguments: &[&str]) -> String {
-        let port = self.nodes[number].port.to_string();
+    pub(super) fn says(&self, number: usize, arguments: &[&str]) -> String {
+        let port = self.servers[number].port.to_string();
         let output = Command::new("redis-cli")
             .args(["-h", "127.0.0.1", "-p", &port])
             .args(arguments)
@@ -99,22 +98,22 @@ impl Nodes {
     }
 
     /// Ends a server without warning.
-    pub(crate) fn kill(&mut self, number: usize) {
-        if let Some(mut process) = self.nodes[number].process.take() {
+    pub(super) fn kill(&mut self, number: usize) {
+        if let Some(mut process) = self.servers[number].process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
         }
     }
 
     /// Starts a server that was ended; it knows its cluster, and nothing else.
-    pub(crate) fn start(&mut self, number: usize) {
-        let process = self.spawn(&self.nodes[number]);
-        self.nodes[number].process = Some(process);
+    pub(super) fn start(&mut self, number: usize) {
+        let process = self.spawn(&self.servers[number]);
+        self.servers[number].process = Some(process);
     }
 
     /// Lets a server stand still, or go on: it takes connections and answers nothing.
-    pub(crate) fn signal(&self, number: usize, signal: &str) {
-        let process = self.nodes[number].process.as_ref().expect("it runs");
+    pub(super) fn signal(&self, number: usize, signal: &str) {
+        let process = self.servers[number].process.as_ref().expect("it runs");
         let id = process.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
@@ -125,19 +124,19 @@ impl Nodes {
             (0..2 * count).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
         let ports: Vec<u16> = held.iter().map(|port| port.local_addr().unwrap().port()).collect();
         drop(held);
-        let nodes =
-            ports.chunks(2).map(|pair| Node { port: pair[0], bus_port: pair[1], process: None }).collect();
-        let mut nodes = Self { directory: tempfile::tempdir().unwrap(), nodes, has_cluster_mode };
+        let servers =
+            ports.chunks(2).map(|pair| Server { port: pair[0], bus_port: pair[1], process: None }).collect();
+        let mut nodes = Self { directory: tempfile::tempdir().unwrap(), servers, has_cluster_mode };
         for number in nodes.numbers() {
             nodes.start(number);
         }
         nodes
     }
 
-    fn spawn(&self, node: &Node) -> Child {
-        let directory: PathBuf = self.directory.path().join(node.port.to_string());
+    fn spawn(&self, server: &Server) -> Child {
+        let directory: PathBuf = self.directory.path().join(server.port.to_string());
         std::fs::create_dir_all(&directory).unwrap();
-        let (port, bus_port) = (node.port.to_string(), node.bus_port.to_string());
+        let (port, bus_port) = (server.port.to_string(), server.bus_port.to_string());
         let mut command = Command::new("redis-server");
         command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
@@ -149,13 +148,13 @@ impl Nodes {
     }
 
     /// Waits until it `holds`.
-    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+    pub(super) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         until(what, async || holds()).await;
     }
 }
 
 /// Waits until it `holds`, and says how long that took.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
+pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
     const LONGEST: Duration = Duration::from_secs(30);
     let began = Instant::now();
     while !holds().await {

@@ -1,13 +1,10 @@
 //! Redis forgets, stands still, fails over, or is gone: calls fail soon, nothing is heard wrongly, and everything is
 //! normal soon after its return.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
-mod redis_nodes;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::nodes::{Nodes, until};
 use miaosha_app::model::Outcomes;
 use miaosha_app::ports::{Admission, BusEvent, Gate, OutcomeBus, OutcomeSubscription, PeopleCap, PortResult};
 use miaosha_distributed::redis::{OpenError, Redis, RedisConfig};
@@ -15,7 +12,6 @@ use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_embedded::OsRandom;
 use miaosha_testkit::contract::scene::{SALE, sale_id, user};
-use redis_nodes::{Nodes, until};
 use tokio::time::{Instant, timeout};
 
 /// Everything is normal this long after a return.
