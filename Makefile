@@ -5,7 +5,7 @@ BIN := target/$(PROFILE)
 DATA_DIR ?= .data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo services test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
+.PHONY: help demo demo-distributed services test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +15,10 @@ demo: build ## Run the whole site at http://127.0.0.1:8080, with a sale that ope
 
 services: setup-test ## Real Redis Cluster, RabbitMQ, MariaDB with replicas, until interrupted
 	@cargo run --quiet --profile $(PROFILE) -p miaosha-testkit --bin services
+
+demo-distributed: setup-test build ## The whole site on them behind Nginx, two processes of each role, at http://127.0.0.1:8080
+	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
+	exec $(BIN)/services --site $(BIN)/miaosha --port $(lastword $(subst :, ,$(LISTEN)))
 
 test: setup-test check test-web test-rust test-browser ## Every test of the project
 
