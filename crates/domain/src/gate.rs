@@ -15,6 +15,8 @@ pub struct GateLimit {
     pub people_max: u64,
     /// How many claims were ever made.
     pub claims: u64,
+    /// How many people stand by.
+    pub standing: u64,
     /// The book's version; of two limits the one with the higher version is the newer.
     pub version: u64,
 }
@@ -27,7 +29,7 @@ impl GateLimit {
 
     /// Claims ever made, and everybody who could still get a unit or a place in standby.
     ///
-    /// Counts people, which units are while each claim is for one.
+    /// Counts people: with one unit for each claim, `standing` and the free units are people.
     pub fn of(book: &Book, terms: &Terms) -> Self {
         let claims = book.next_seq - 1;
         let units = if book.closed { 0 } else { u64::from(book.free()) + u64::from(book.incoming) };
@@ -35,7 +37,12 @@ impl GateLimit {
         let room = if may_stand_by { terms.standby_limit.saturating_sub(book.standing) } else { 0 };
         let open = units + u64::from(room);
         let slack = if open > 0 { SLACK } else { 0 };
-        Self { people_max: claims + open + slack, claims, version: book.version }
+        Self {
+            people_max: claims + open + slack,
+            claims,
+            standing: u64::from(book.standing),
+            version: book.version,
+        }
     }
 }
 

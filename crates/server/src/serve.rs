@@ -69,7 +69,8 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
         roles::consumer::start(&tasks, &node.ports);
     }
     roles::publisher::start(&tasks, node.clone(), roles.publisher);
-    node.watch(&tasks);
+    let watched = node.clone();
+    tasks.spawn_until_shutdown("clock", async move { watched.watch_clock().await });
     telemetry::keep_figures(&tasks, figures, node.board.clone(), push.clone());
     let listener = Listener::bind(config.server.listen, listener_config(config)?)?;
     info!("listening on http://{}", listener.addr());
@@ -165,7 +166,6 @@ fn push_config(config: &Config) -> PushConfig {
         reactors: if push.threads == 0 { or_cores(0).div_ceil(2) } else { push.threads },
         ping_interval: Duration::from_millis(push.ping_interval_ms),
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),
-        node: config.node,
         max_connections: push.sockets_max,
         max_connects_per_second: push.connects_per_second_max,
         ..PushConfig::default()

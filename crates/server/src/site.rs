@@ -43,7 +43,7 @@ impl Site {
     /// this process is one more of the site.
     pub(crate) async fn reach(config: &Config) -> anyhow::Result<Self> {
         if config.backend == Backend::Distributed {
-            return Self::open(&wiring::as_command(config)?).await;
+            return Self::open(&wiring::as_command(config)).await;
         }
         match UnixStream::connect(config.control_socket()).await {
             Ok(stream) => {

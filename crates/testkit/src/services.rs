@@ -8,12 +8,14 @@
 mod client;
 mod daemon;
 mod mariadb;
+mod network;
 mod nginx;
 pub(crate) mod port;
 mod process;
 mod rabbitmq;
 mod redis_cluster;
 mod scratch;
+mod site;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -23,9 +25,11 @@ use serde::{Deserialize, Serialize};
 
 pub use daemon::{Daemon, Service};
 pub use mariadb::{MariaDb, MariaDbServer};
+pub use network::Network;
 pub use nginx::{Fleet, Nginx, NginxOptions, PushNode};
 pub use rabbitmq::RabbitMq;
 pub use redis_cluster::{RedisCluster, RedisNode};
+pub use site::{Node, Site, SitePlan};
 pub use waiting::{PATIENCE, wait_until};
 
 /// The variable by which a test run finds its services: [`Addresses`] as JSON.

@@ -82,6 +82,7 @@ async fn a_killed_broker_keeps_what_it_confirmed() {
         channel.basic_publish("".into(), "kept".into(), options, b"a claim", properties).await.unwrap();
     assert_eq!(confirm.await.unwrap(), Confirmation::Ack(None));
 
+    rabbitmq.wait_until_remembered("kept").unwrap();
     rabbitmq.kill();
     assert!(connect(&rabbitmq).await.is_err());
     rabbitmq.start_again().unwrap();

@@ -11,8 +11,8 @@ use super::PortResult;
 ///
 /// A gate spares the database work and never decides who gets a unit. It may forget a sale, fall back to an earlier
 /// state or be gone: whoever asks then does without it, and nothing becomes wrong, only slower. Of a sale that it knows
-/// it keeps two sets of people, those with a claim and those in flight (let through and not decided yet), a limit, and a
-/// record of who was refused. Each call is one atomic step, and may be repeated.
+/// it keeps two sets of people, those with a claim and those in flight (let through and not decided yet), a limit, who
+/// stands by in the order of `seq`, and a record of who was refused. Each call is one atomic step, and may be repeated.
 #[async_trait]
 pub trait Gate: Send + Sync {
     /// Sorts the people of a batch, one after the other: who has a claim or is in flight passes; of the others, who
@@ -29,12 +29,16 @@ pub trait Gate: Send + Sync {
     /// database.
     async fn top_up(&self, sale: SaleId, claims: &[Claim]) -> PortResult<()>;
 
-    /// Makes the sale known with `limit`, and nobody in flight; on a sale that is known, forgets who was in flight.
-    /// The claims must have been topped up before.
+    /// Makes the sale known with `limit`, also one of an earlier version, and nobody in flight; on a sale that is known,
+    /// forgets who was in flight. The claims must have been topped up before.
     async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()>;
 
     /// Whether this person is on the record of the refused.
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool>;
+
+    /// How many people stand by with a `seq` of at most this one; `None` if the gate does not know that this person
+    /// stands by.
+    async fn position(&self, sale: SaleId, user: UserId, seq: u64) -> PortResult<Option<u64>>;
 }
 
 /// What became of a batch at the gate.
@@ -66,6 +70,8 @@ pub enum GateReport {
     Known {
         /// People with a claim.
         claims: u64,
+        /// People who stand by.
+        standing: u64,
         /// Whether a newcomer would be refused.
         is_full: bool,
     },
@@ -82,7 +88,8 @@ impl Gate for OpenGate {
     }
 
     async fn update(&self, _sale: SaleId, update: GateUpdate<'_>) -> PortResult<GateReport> {
-        Ok(GateReport::Known { claims: update.limit.claims, is_full: false })
+        let GateLimit { claims, standing, .. } = update.limit;
+        Ok(GateReport::Known { claims, standing, is_full: false })
     }
 
     async fn top_up(&self, _sale: SaleId, _claims: &[Claim]) -> PortResult<()> {
@@ -95,6 +102,10 @@ impl Gate for OpenGate {
 
     async fn was_refused(&self, _sale: SaleId, _user: UserId) -> PortResult<bool> {
         Ok(false)
+    }
+
+    async fn position(&self, _sale: SaleId, _user: UserId, _seq: u64) -> PortResult<Option<u64>> {
+        Ok(None)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::lifecycle::Tasks;
 use crate::wiring::Node;
 
 /// Hands requests over until the shutdown, and then what is left; after that nothing more comes, and whoever waits for it
-/// is told. A process that `takes_none` only ends its queues then.
+/// is told. A process that takes none only ends its queues then.
 pub(crate) fn start(tasks: &Tasks, node: Arc<Node>, takes_requests: bool) {
     let shutdown = tasks.shutdown().clone();
     let desk = node.clone();
@@ -19,7 +19,7 @@ pub(crate) fn start(tasks: &Tasks, node: Arc<Node>, takes_requests: bool) {
     if let Some(cap) = node.people_cap().filter(|_| takes_requests) {
         tasks.spawn_until_shutdown("people cap", async move {
             loop {
-                lease_people(cap.as_ref(), &node.board, node.number, node.ports.clock.now()).await;
+                lease_people(cap.as_ref(), &node.board, node.number.into(), node.ports.clock.now()).await;
                 node.ports.clock.sleep(RENEW_EVERY).await;
             }
         });

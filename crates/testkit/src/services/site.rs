@@ -3,14 +3,20 @@
 //! The processes are the real binary, which the caller names: this crate does not depend on it. Each is a [`Service`] that
 //! can be killed and started again. All end with the value that holds them.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-use crate::services::{Addresses, Daemon, Fleet, Nginx, NginxOptions, Port, PushNode, Service, answers_200, guarded};
+use super::Addresses;
+use super::daemon::{Daemon, Service};
+use super::nginx::{Fleet, Nginx, NginxOptions, PushNode};
+use super::port::Port;
+use super::process::guarded;
 
 /// A key for tests and for trying things out: whoever has this file can sign in as anybody.
 const SIGNING_KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -147,9 +153,13 @@ impl Site {
 
     /// Every process, with its role.
     pub fn nodes(&self) -> impl Iterator<Item = (&'static str, &Node)> {
-        let of = |role, nodes: &'_ [Node]| nodes.iter().map(move |node| (role, node));
-        let front = of("publisher", &self.publishers).chain(of("push", &self.push));
-        front.chain(of("consumer", &self.consumers)).chain(of("general", &self.general))
+        let groups = [
+            ("publisher", &self.publishers),
+            ("push", &self.push),
+            ("consumer", &self.consumers),
+            ("general", &self.general),
+        ];
+        groups.into_iter().flat_map(|(role, nodes)| nodes.iter().map(move |node| (role, node)))
     }
 }
 
@@ -164,7 +174,8 @@ impl Node {
         let address = port.address();
         let name = format!("{role}-{number}");
         let data_dir = directory.join(&name);
-        let (binary, environment) = (plan.binary.clone(), plan.environment());
+        let binary = plan.binary.to_str().context("the path of the binary is no text")?.to_owned();
+        let environment = plan.environment();
         let mut arguments = vec!["serve".to_owned(), "--roles".to_owned(), role.to_owned()];
         arguments.extend(["--listen".to_owned(), address.to_string()]);
         // Of several, the first: the sales come round once.
@@ -177,8 +188,21 @@ impl Node {
             command.env("MIAOSHA_NODE", number.to_string());
             command
         };
-        let daemon = Daemon::new(name, port, directory, launch, move || answers_200(address, "/readyz"));
+        let daemon = Daemon::new(name, port, directory, launch, move || is_ready(address));
         daemon.spawn()?;
         Ok(Self { number, daemon })
     }
+}
+
+/// Whether the process says that it is ready.
+fn is_ready(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
