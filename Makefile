@@ -33,7 +33,8 @@ test-rust: setup-test pages ## Rules, adapters, simulation, HTTP, push, crashes,
 test-web: web/node_modules/.package-lock.json ## The pages' own tests
 	cd web && npm run --silent check && npm test --silent
 
-test-browser: build e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
+test-browser: build setup-test e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
+	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
 	cd e2e && MIAOSHA=../$(BIN)/miaosha node --test --test-concurrency=1
 
 faults: pages ## The long fault runs; they print their counts

@@ -36,7 +36,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Task::Site { binary, port } => {
             let site = start_site(&services, binary, port)?;
-            eprintln!("the site is at {} after {:.1} s", site.base(), began.elapsed().as_secs_f32());
+            eprintln!("services: the site is ready after {:.1} s; Ctrl-C ends it", began.elapsed().as_secs_f32());
+            for (name, value) in site.plan.environment() {
+                println!("{name}={value}");
+            }
             println!("{}", site.base());
             runtime.block_on(signals.next());
             Ok(ExitCode::SUCCESS)
