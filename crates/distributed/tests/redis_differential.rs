@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-const HISTORIES: u64 = 6_000;
+const HISTORIES: u64 = 5_000;
 const AT_ONCE: usize = 64;
 const PEOPLE: u64 = 9;
 

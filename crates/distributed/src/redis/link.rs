@@ -51,13 +51,16 @@ impl Link {
     pub(crate) async fn keep(&self) {
         loop {
             self.is_doubtful.notified().await;
+            let mut is_unusable = false;
             while let Err(error) = self.connect().await {
                 // Dropped, since it would try to recover without a pause.
                 if self.connection.write().take().is_some() {
                     warn!(%error, "Redis is away: going on without it until it is back");
                 }
-                if let ConnectError::Config(error) = error {
-                    error!(%error, "Redis cannot be used");
+                if let ConnectError::Config(error) = error
+                    && !std::mem::replace(&mut is_unusable, true)
+                {
+                    error!(%error, "Redis cannot be used as it is configured");
                 }
                 sleep(RETRY_AFTER).await;
             }

@@ -1,6 +1,7 @@
 //! Redis forgets, stands still, fails over, or is gone: calls fail soon, nothing is heard wrongly, and everything is
 //! normal soon after its return.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -200,6 +201,57 @@ async fn a_replica_takes_over_from_a_master_that_stands_still() {
     nodes.until_ready().await;
     until("both answer", async || was_refused(SALE).await && was_refused(other).await).await;
     assert_eq!(admit(&ann, SALE).await.unwrap(), Admission::Sorted(vec![true, false]));
+}
+
+#[tokio::test]
+async fn while_one_node_is_away_the_others_serve_their_sales_and_their_news() {
+    let mut nodes = Nodes::cluster(0).await;
+    for number in nodes.numbers() {
+        nodes.says(number, &["config", "set", "cluster-require-full-coverage", "no"]);
+    }
+    let (ann, ben) = (connect(&nodes).await, connect(&nodes).await);
+    let mut of_ben = ben.bus().subscribe();
+    let sales: Vec<SaleId> = (1..=40).map(sale_id).collect();
+    let (of_lost, of_others): (Vec<_>, Vec<_>) =
+        sales.iter().partition(|sale| nodes.master_of(&format!("{{sale:{sale}}}")) == 0);
+    assert!(!of_lost.is_empty() && !of_others.is_empty());
+    nodes.kill(0);
+    until("the outage is noticed", async || admit(&ann, of_lost[0]).await.is_err()).await;
+    for sale in of_others {
+        until("the others answer", async || admit(&ann, sale).await.is_ok()).await;
+    }
+    assert!(admit(&ann, of_lost[0]).await.is_err());
+    let mut has_gap = false;
+    until("news of some sales is heard, after a gap", async || {
+        for sale in &sales {
+            ann.bus().publish(Arc::new(Outcomes { sale: *sale, ..(*news(1)).clone() }));
+        }
+        while let Ok(event) = timeout(Duration::from_millis(50), of_ben.next()).await {
+            has_gap |= matches!(event, BusEvent::Gap);
+            if has_gap && people(&event) == [user(1)] {
+                return true;
+            }
+        }
+        false
+    })
+    .await;
+    nodes.start(0);
+    nodes.until_ready().await;
+    let mut unheard: HashSet<SaleId> = sales.iter().copied().collect();
+    until("news of all sales is heard", async || {
+        for sale in &unheard {
+            ann.bus().publish(Arc::new(Outcomes { sale: *sale, ..(*news(2)).clone() }));
+        }
+        while let Ok(event) = timeout(Duration::from_millis(50), of_ben.next()).await {
+            if let BusEvent::News(outcomes) = event
+                && outcomes.rejected == [user(2)]
+            {
+                unheard.remove(&outcomes.sale);
+            }
+        }
+        unheard.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test]
