@@ -37,8 +37,10 @@ test-browser: build setup-test e2e/node_modules/.package-lock.json ## Journeys i
 	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
 	cd e2e && MIAOSHA=../$(BIN)/miaosha node --test --test-concurrency=1
 
-faults: pages ## The long fault runs; they print their counts
+faults: setup-test pages ## The long fault runs; they print their counts
 	cargo test --profile $(PROFILE) -p miaosha --test faults -- --nocapture
+	MIAOSHA_FLEET_PEOPLE=100000 MIAOSHA_FLEET_SEEDS=20 \
+	  cargo test --profile $(PROFILE) -p miaosha --test fleet -- --nocapture --test-threads=1
 
 build: setup pages ## The binaries, optimised, without link-time optimisation
 	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load
