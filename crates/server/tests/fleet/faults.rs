@@ -13,6 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
+use crate::MACHINE;
 use crate::crowd::{Crowd, Visit};
 use crate::site::Fleet;
 use crate::support::PATIENCE;
@@ -130,6 +131,7 @@ fn stall(proxies: &[&FaultProxy]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_gets_exactly_the_stock_while_everything_fails_in_turn() {
+    let _alone = MACHINE.lock().await;
     let people = setting("MIAOSHA_FLEET_PEOPLE", 6_000);
     let first_seed = setting("MIAOSHA_FLEET_SEED", 1);
     for seed in first_seed..first_seed + setting("MIAOSHA_FLEET_SEEDS", 1) {

@@ -10,3 +10,6 @@ mod outages;
 mod site;
 #[path = "../support/mod.rs"]
 mod support;
+
+/// A fleet and its services take the whole machine: one test at a time.
+static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -6,6 +6,7 @@ use hyper::Method;
 use miaosha_testkit::services::Service as _;
 use serde_json::json;
 
+use crate::MACHINE;
 use crate::site::Fleet;
 use crate::support::Answer;
 
@@ -102,6 +103,7 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn visitors_are_told_the_truth_while_a_service_is_gone() {
+    let _alone = MACHINE.lock().await;
     let mut stage = Stage::set().await;
 
     stage.fleet.services.rabbitmq.stop();

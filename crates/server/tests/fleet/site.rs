@@ -1,7 +1,6 @@
 //! A fleet on services of its own, every one of them behind a proxy that can stall and cut the network.
 
 use std::ops::Deref;
-use std::path::Path;
 use std::process::Output;
 
 use miaosha_testkit::fault_proxy::FaultProxy;
@@ -93,10 +92,5 @@ impl Fleet {
             ))
             .unwrap();
         rows.lines().map(|line| line.parse().unwrap()).collect()
-    }
-
-    /// Logs and data of the processes.
-    pub(crate) fn directory(&self) -> &Path {
-        self.site.directory()
     }
 }
