@@ -163,6 +163,7 @@ fn listener_config(config: &Config) -> anyhow::Result<ListenerConfig> {
 fn push_config(config: &Config) -> PushConfig {
     let push = &config.push;
     PushConfig {
+        node: config.node,
         reactors: if push.threads == 0 { or_cores(0).div_ceil(2) } else { push.threads },
         ping_interval: Duration::from_millis(push.ping_interval_ms),
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),
