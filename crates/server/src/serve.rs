@@ -45,10 +45,7 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
     if config.backend == Backend::Embedded {
         serve_control(&tasks, &config.control_socket(), node.control())?;
     }
-    let live = roles.push.then(|| {
-        let (ports, board, keyring) = (node.ports.clone(), node.board.clone(), node.keyring.clone());
-        Live::new(ports, board, keyring, Handle::current(), tasks.tracker().clone())
-    });
+    let live = roles.push.then(|| Live::new(&node.web, Handle::current()));
     if roles.publisher || roles.push || roles.general {
         let listener: Arc<dyn follow::Listener> = match &live {
             Some((live, _)) => Arc::new(live.clone()),
@@ -166,11 +163,9 @@ fn listener_config(config: &Config) -> anyhow::Result<ListenerConfig> {
 fn push_config(config: &Config) -> PushConfig {
     let push = &config.push;
     PushConfig {
-        node: config.node,
         reactors: if push.threads == 0 { or_cores(0).div_ceil(2) } else { push.threads },
         ping_interval: Duration::from_millis(push.ping_interval_ms),
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),
-        node: config.node,
         max_connections: push.sockets_max,
         max_connects_per_second: push.connects_per_second_max,
         ..PushConfig::default()

@@ -146,7 +146,10 @@ impl Node {
                 Ok(Some(skew)) => {
                     let is_wrong = skew > CLOCK_SKEW_MAX;
                     if self.ready.has_wrong_clock.swap(is_wrong, Ordering::AcqRel) != is_wrong {
-                        warn!(skew_ms = skew.as_millis(), is_wrong, "this node's clock against the database's");
+                        warn!(
+                            skew_ms = skew.as_millis(),
+                            is_wrong, "this node's clock against the database's"
+                        );
                     }
                 }
                 // A database that is away says nothing of the clock.

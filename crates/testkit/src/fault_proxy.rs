@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -89,16 +89,12 @@ impl FaultProxy {
     #[expect(clippy::missing_panics_doc, reason = "accepting has nothing that panics")]
     pub fn cut(&self) {
         let mut acceptor = self.acceptor.lock();
-        self.wire.enter(Mode::Cut);
+        self.wire.cut();
         if let Some(acceptor) = acceptor.take() {
             // Wakes it, so that it sees the mode and gives up its listener.
-            drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.number())));
+            drop(TcpStream::connect(self.port.address()));
             acceptor.join().expect("accepting does not panic");
         }
-        for (_, ends) in self.wire.state.lock().open.drain() {
-            ends.iter().for_each(shut);
-        }
-        self.wire.changed.notify_all();
     }
 
     /// Forwards again.
@@ -130,6 +126,17 @@ impl Drop for FaultProxy {
 impl Wire {
     fn enter(&self, mode: Mode) {
         self.state.lock().mode = mode;
+        self.changed.notify_all();
+    }
+
+    fn cut(&self) {
+        let mut state = self.state.lock();
+        // Both at once: bytes that were held must not slip through between the end of the stall and the close.
+        state.mode = Mode::Cut;
+        for end in state.open.drain().flat_map(|(_, ends)| ends) {
+            shut(&end);
+        }
+        drop(state);
         self.changed.notify_all();
     }
 

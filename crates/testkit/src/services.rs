@@ -8,6 +8,7 @@
 mod client;
 mod daemon;
 mod mariadb;
+mod network;
 mod nginx;
 pub(crate) mod port;
 mod process;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use daemon::{Daemon, Service};
 pub use mariadb::{MariaDb, MariaDbServer};
+pub use network::Network;
 pub use nginx::{Fleet, Nginx, NginxOptions, PushNode};
 pub use rabbitmq::RabbitMq;
 pub use redis_cluster::{RedisCluster, RedisNode};

@@ -1,13 +1,17 @@
 //! The services that tests stand on: each can be hurt and comes back as it should. Every test here has services of its
 //! own, so that it may.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
-use miaosha_testkit::services::{Addresses, MariaDb, RabbitMq, RedisCluster, Service as _, wait_until};
+use miaosha_testkit::fault_proxy::FaultProxy;
+use miaosha_testkit::services::{
+    Addresses, MariaDb, Network, RabbitMq, RedisCluster, Service as _, Services, wait_until,
+};
 
 const BIN: &str = env!("CARGO_BIN_EXE_services");
 
@@ -71,6 +75,27 @@ fn clients_of_a_cluster_behind_proxies_are_led_to_the_proxies() {
     assert!(redirected.contains(&format!("MOVED {slot} {}", redis.proxies[owner].address())), "{redirected}");
 }
 
+#[test]
+fn a_network_reaches_every_service_and_can_be_cut_from_one() {
+    let services = Services::start_with_redis_behind_proxies().unwrap();
+    let network = Network::to(&services).unwrap();
+    let addresses = network.addresses(&services.redis);
+    assert_eq!(addresses.redis, services.redis.proxies.iter().map(FaultProxy::address).collect::<Vec<_>>());
+    assert!(addresses.rabbitmq.contains(&network.rabbitmq.address().to_string()));
+    assert_ne!(addresses.mysql, services.addresses().mysql);
+
+    // A database speaks first.
+    let greets = |proxy: &FaultProxy| {
+        let greeting = TcpStream::connect(proxy.address()).and_then(|mut stream| stream.read(&mut [0; 64]));
+        greeting.is_ok_and(|len| len > 0)
+    };
+    network.primary.cut();
+    assert!(!greets(&network.primary));
+    assert!(network.replicas.iter().all(greets));
+    network.primary.heal().unwrap();
+    assert!(greets(&network.primary));
+}
+
 #[tokio::test]
 async fn a_killed_broker_keeps_what_it_confirmed() {
     let rabbitmq = RabbitMq::start().unwrap();
@@ -82,6 +107,7 @@ async fn a_killed_broker_keeps_what_it_confirmed() {
         channel.basic_publish("".into(), "kept".into(), options, b"a claim", properties).await.unwrap();
     assert_eq!(confirm.await.unwrap(), Confirmation::Ack(None));
 
+    rabbitmq.wait_until_remembered("kept").unwrap();
     rabbitmq.kill();
     assert!(connect(&rabbitmq).await.is_err());
     rabbitmq.start_again().unwrap();

@@ -39,6 +39,7 @@
 //! Not here: rules (`miaosha-domain`) and use cases (`miaosha-app`).
 
 mod buy;
+mod claim_reader;
 mod extract;
 mod listener;
 pub mod live;
@@ -47,6 +48,7 @@ mod pages;
 mod passwords;
 mod patience;
 mod problem;
+mod recent_writers;
 mod routes;
 mod sale_cache;
 pub mod tokens;

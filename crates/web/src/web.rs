@@ -14,8 +14,10 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::buy::BuyRoute;
+use crate::claim_reader::ClaimReader;
 use crate::pages::Pages;
 use crate::problem::{Answer, ProblemCode};
+use crate::recent_writers::RecentWriters;
 use crate::routes;
 use crate::sale_cache::SaleCache;
 use crate::tokens::Keyring;
@@ -123,6 +125,8 @@ pub struct Web {
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) pages: Pages,
     pub(crate) sale_cache: SaleCache,
+    pub(crate) writers: Arc<RecentWriters>,
+    pub(crate) claims: Arc<ClaimReader>,
 }
 
 impl std::fmt::Debug for Web {
@@ -137,6 +141,9 @@ impl Web {
         let WebParts { ports, board, desk, passwords, idempotency, keyring, .. } = parts;
         let clock = ports.clock.clone();
         let buy = BuyRoute::new(board.clone(), desk, keyring.clone(), clock, &parts.limits);
+        let writers = Arc::new(RecentWriters::default());
+        let (tasks, answer_within) = (parts.tasks.clone(), parts.limits.answer_within);
+        let claims = ClaimReader::new(&ports, board.clone(), writers.clone(), tasks, answer_within);
         Arc::new(Self {
             ports,
             board,
@@ -152,6 +159,8 @@ impl Web {
             turns: Arc::new(Semaphore::new(parts.limits.general_in_flight_max)),
             pages: Pages::load(),
             sale_cache: SaleCache::default(),
+            writers,
+            claims: Arc::new(claims),
         })
     }
 

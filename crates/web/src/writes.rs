@@ -20,6 +20,7 @@ use tracing::error;
 use crate::extract::bearer;
 use crate::patience::{Patience, within};
 use crate::problem::{Answer, Problem, ProblemCode};
+use crate::recent_writers::mark;
 use crate::routes::layers::Turn;
 use crate::web::Web;
 
@@ -52,20 +53,32 @@ pub(crate) async fn run_to_end(State(writes): State<Writes>, request: Request, n
     let patience = Patience::new(writes.answer_within);
     call.request.extensions_mut().insert(patience.clone());
     let turn = call.request.extensions_mut().remove::<Turn>();
-    let work = call.run(writes.web.clone(), patience.clone(), next);
+    let web = writes.web.clone();
+    let (worker, writer) = (web.clone(), who_asks(&web, call.request.headers()));
+    let note = move || {
+        if let Some(writer) = writer {
+            web.writers.note(writer, web.ports.clock.now());
+        }
+    };
+    note();
+    let work = call.run(worker, patience.clone(), next);
     let done = writes.web.tasks.spawn(async move {
         let response = work.await;
+        // Again: what it did may be seen only now.
+        note();
         drop(turn);
         response
     });
-    match patience.wait_for(done).await {
+    let mut response = match patience.wait_for(done).await {
         Some(Ok(response)) => response,
         Some(Err(failure)) => {
             error!(%failure, "a request came to no end");
             Problem::new(ProblemCode::Internal).into_response()
         }
         None => too_late(),
-    }
+    };
+    mark(&mut response);
+    response
 }
 
 /// A call whose body has arrived.
@@ -111,7 +124,7 @@ fn read_key(key: &HeaderValue) -> Answer<String> {
 }
 
 /// The person of either kind of token. A call with a bad one is refused by its route, and no answer is kept of it.
-fn who_asks(web: &Web, headers: &HeaderMap) -> Option<UserId> {
+pub(crate) fn who_asks(web: &Web, headers: &HeaderMap) -> Option<UserId> {
     let (token, now) = (bearer(headers)?, web.ports.clock.now());
     let session = web.keyring.verify_session(token, now).map(|session| session.user);
     session.or_else(|_| web.keyring.verify_checkout(token, now).map(|checkout| checkout.user)).ok()

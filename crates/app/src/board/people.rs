@@ -110,6 +110,21 @@ impl People {
         units.into()
     }
 
+    /// The `seq` of all who are known to stand by, in order.
+    pub(crate) fn standing_seqs(&self) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let standing = shard.values().filter_map(|person| match person {
+                Person::Claimed(claim) if claim.status == ClaimStatus::Standby => Some(claim.seq),
+                _ => None,
+            });
+            seqs.extend(standing);
+        }
+        seqs.sort_unstable();
+        seqs
+    }
+
     pub(crate) fn state(&self, user: UserId, now: Timestamp) -> PersonalState {
         match self.shard(user).get(&user) {
             Some(Person::Claimed(claim)) => PersonalState::Claimed(**claim),

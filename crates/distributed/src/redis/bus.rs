@@ -31,7 +31,8 @@ pub(crate) use listener::Listener;
 const BEHIND_MAX: usize = 1_024;
 /// How many news may wait on a channel to be sent.
 const UNSENT_MAX: usize = 1_024;
-/// How often each process says on each channel that it is there: how long a loss at the end goes unnoticed.
+/// After this long without news, each process says on each channel that it is there, which is how long a loss at the end
+/// goes unnoticed. With forty processes these are 320 short messages a second, each delivered forty times.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 
 /// The bus, over Redis.
@@ -161,6 +162,7 @@ impl Sender {
                     // What was dropped leaves a hole in the numbers, by which others know.
                     self.header.number += 1 + self.dropped.swap(0, Ordering::Relaxed);
                     self.send(wire::encode(self.header, &outcomes)).await;
+                    heartbeats.reset();
                 }
                 _ = heartbeats.tick() => {
                     self.header.number += self.dropped.swap(0, Ordering::Relaxed);

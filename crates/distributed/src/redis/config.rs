@@ -1,12 +1,13 @@
 //! Where Redis is and how long to wait for it.
 
+use std::fmt;
 use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 use thiserror::Error;
 
 /// Where Redis is and how long to wait for it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RedisConfig {
     /// Some or all nodes of one cluster, each `host:port` or `redis://[user:password@]host:port`; the others are found.
     /// For development also a single node whose cluster mode is off.
@@ -48,12 +49,33 @@ impl RedisConfig {
 
 fn address(node: &str) -> Result<ConnectionInfo, OpenError> {
     let url = if node.contains("://") { node.to_owned() } else { format!("redis://{node}") };
-    let info = url
-        .into_connection_info()
-        .map_err(|source| OpenError::Node { node: node.to_owned(), source: Box::new(source) })?;
+    let info = url.into_connection_info().map_err(|source| OpenError::Node {
+        node: without_password(node).to_owned(),
+        source: Box::new(source),
+    })?;
     // Sharded subscriptions, and word of lost connections, come with this version of the protocol only.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
+}
+
+/// Shows no password.
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nodes, key_prefix, request_timeout, batch_attempt_timeout, batch_timeout } = self;
+        let nodes: Vec<&str> = nodes.iter().map(|node| without_password(node)).collect();
+        f.debug_struct("RedisConfig")
+            .field("nodes", &nodes)
+            .field("key_prefix", key_prefix)
+            .field("request_timeout", request_timeout)
+            .field("batch_attempt_timeout", batch_attempt_timeout)
+            .field("batch_timeout", batch_timeout)
+            .finish()
+    }
+}
+
+/// What of a node may be shown.
+fn without_password(node: &str) -> &str {
+    node.rsplit_once('@').map_or(node, |(_, address)| address)
 }
 
 /// Why the configuration cannot be used. That Redis is away is no reason.
@@ -68,7 +90,7 @@ pub enum OpenError {
     /// Not an address.
     #[error("{node} is not the address of a Redis node: write host:port")]
     Node {
-        /// As configured.
+        /// As configured, without its password.
         node: String,
         /// What is wrong with it.
         source: Box<RedisError>,
@@ -94,6 +116,9 @@ mod tests {
         assert!(of(&["127.0.0.1:7001", "redis://ann:secret@redis.example:6379"]).addresses().is_ok());
         assert!(matches!(of(&[]).addresses(), Err(OpenError::NoNodes)));
         assert!(matches!(of(&["http://example"]).addresses(), Err(OpenError::Node { .. })));
+        let secret = of(&["redis://ann:secret@redis.example:nowhere"]);
+        let shown = format!("{secret:?} {}", secret.addresses().unwrap_err());
+        assert!(shown.contains("redis.example") && !shown.contains("secret"), "{shown}");
         let config = RedisConfig { key_prefix: "{a}".to_owned(), ..of(&["127.0.0.1:7001"]) };
         assert!(matches!(config.addresses(), Err(OpenError::KeyPrefix)));
     }

@@ -18,8 +18,8 @@ use super::link::Link;
 
 /// The gates of all sales, on Redis.
 ///
-/// A person takes 60 to 90 bytes of memory in each set that he is in, and about 190 while he stands by; a sale's keys are
-/// forgotten a day after the last call that wrote to them. A call that was sent again after a lost connection may take
+/// A person takes 68 bytes of memory in each of the sets that he is in (measured at 360,000), and 120 more while he
+/// stands by. A sale's keys are forgotten a day after the last call that wrote to them. A call that was sent again after a lost connection may take
 /// effect late: the worst of it is somebody in flight who is not, and a gate that is full for no reason is loaded anew.
 pub struct RedisGate {
     link: Arc<Link>,

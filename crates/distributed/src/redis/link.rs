@@ -12,7 +12,7 @@ use parking_lot::RwLock;
 use redis::{Cmd, PushInfo, Value};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::circuit::Circuit;
 use super::config::OpenError;
@@ -23,6 +23,7 @@ use super::functions;
 /// A connection is replaced no more often than this.
 const REPLACE_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+const LOAD_MAX: Duration = Duration::from_secs(1);
 
 /// The way to Redis.
 pub(crate) struct Link {
@@ -50,13 +51,16 @@ impl Link {
     pub(crate) async fn keep(&self) {
         loop {
             self.is_doubtful.notified().await;
+            let mut is_unusable = false;
             while let Err(error) = self.connect().await {
                 // Dropped, since it would try to recover without a pause.
                 if self.connection.write().take().is_some() {
                     warn!(%error, "Redis is away: going on without it until it is back");
                 }
-                if let ConnectError::Config(error) = error {
-                    error!(%error, "Redis cannot be used");
+                if let ConnectError::Config(error) = error
+                    && !std::mem::replace(&mut is_unusable, true)
+                {
+                    error!(%error, "Redis cannot be used as it is configured");
                 }
                 sleep(RETRY_AFTER).await;
             }
@@ -87,7 +91,7 @@ impl Link {
                 Err(failure) if failure.lacks_functions() => {
                     // If a node cannot be reached for it, this call's own may still have them.
                     if let Err(error) = functions::load(&mut connection).await {
-                        warn!(%error, "cannot load the functions into every master");
+                        debug!(%error, "not every master has the functions yet");
                     }
                     Ok(connection.call(command).await?)
                 }
@@ -107,16 +111,14 @@ impl Link {
 
     async fn connect(&self) -> Result<(), ConnectError> {
         let no_pushes = None::<fn(PushInfo) -> Result<(), ()>>;
-        let attempt = async {
-            let mut connection = self.target.connect(no_pushes).await?;
-            if let Err(error) = functions::load(&mut connection).await {
-                warn!(%error, "cannot load the functions into every master");
-            }
-            Ok(connection)
-        };
-        let connection = timeout(CONNECT_MAX, attempt).await.unwrap_or(Err(ConnectError::Late))?;
-        if self.connection.write().replace(connection).is_none() {
+        let connecting = timeout(CONNECT_MAX, self.target.connect(no_pushes));
+        let mut connection = connecting.await.unwrap_or(Err(ConnectError::Late))?;
+        if self.connection.write().replace(connection.clone()).is_none() {
             info!("connected to Redis");
+        }
+        // Best effort: a call that finds them missing loads them, too.
+        if !matches!(timeout(LOAD_MAX, functions::load(&mut connection)).await, Ok(Ok(()))) {
+            debug!("not every master has the functions yet");
         }
         Ok(())
     }

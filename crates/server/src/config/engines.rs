@@ -114,7 +114,11 @@ fn secret(setting: &str, text: &str) -> anyhow::Result<Secret> {
 impl Config {
     /// Checks what only distributed storage needs.
     pub(super) fn check_engines(&self) -> anyhow::Result<()> {
-        ensure!(self.node < 1_000, "node = {}: give a number from 0 to 999; the rest are for commands", self.node);
+        ensure!(
+            self.node < 1_000,
+            "node = {}: give a number from 0 to 999; the rest are for commands",
+            self.node
+        );
         ensure!(!self.redis.nodes.is_empty(), "redis.nodes: give some nodes of the cluster, as host:port");
         let uri = &self.rabbitmq.uri;
         let is_amqp = uri.starts_with("amqp://") || uri.starts_with("amqps://");

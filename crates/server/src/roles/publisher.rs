@@ -19,7 +19,7 @@ pub(crate) fn start(tasks: &Tasks, node: Arc<Node>, takes_requests: bool) {
     if let Some(cap) = node.people_cap().filter(|_| takes_requests) {
         tasks.spawn_until_shutdown("people cap", async move {
             loop {
-                lease_people(cap.as_ref(), &node.board, node.number, node.ports.clock.now()).await;
+                lease_people(cap.as_ref(), &node.board, node.number.into(), node.ports.clock.now()).await;
                 node.ports.clock.sleep(RENEW_EVERY).await;
             }
         });

@@ -11,7 +11,12 @@ use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig};
 use miaosha_distributed::redis::{Redis, RedisConfig};
 use miaosha_embedded::{Embedded, OsRandom, SystemClock};
 
+use tracing::info;
+
 use crate::config::{Backend, Config};
+
+/// How long a migration waits for another one to end.
+const MIGRATING_MAX: Duration = Duration::from_mins(1);
 
 /// What the ports of a process stand on.
 pub(crate) enum Engines {
@@ -92,9 +97,10 @@ impl Distributed {
     async fn connect(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        let mysql = Mysql::connect(&mysql_config(config)).await.context("mysql.primary")?;
+        let mysql = Mysql::connect(&mysql_config(config), clock.clone()).await.context("mysql.primary")?;
         let redis = Redis::connect(&redis_config(config), random.as_ref()).await.context("redis.nodes")?;
-        let rabbitmq = Rabbit::connect(&rabbit_config(config), clock.clone()).await.context("rabbitmq.uri")?;
+        let rabbitmq =
+            Rabbit::connect(&rabbit_config(config), clock.clone()).await.context("rabbitmq.uri")?;
         Ok(Self { mysql, redis, rabbitmq, clock, random })
     }
 
@@ -134,15 +140,18 @@ impl Distributed {
 
 /// Brings the schema of the primary up to date.
 pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
-    mysql::migrate(&config.mysql.primary).await.context("mysql.primary")
+    let migrated = mysql::migrate(&config.mysql.primary, MIGRATING_MAX).await.context("mysql.primary")?;
+    info!(from = migrated.from, to = migrated.to, "the schema is up to date");
+    Ok(())
 }
 
 fn mysql_config(config: &Config) -> mysql::MysqlConfig {
     let settings = &config.mysql;
     mysql::MysqlConfig {
         replicas: settings.replicas.clone(),
-        connections_max: settings.connections_max,
-        replica_lag_max: Duration::from_millis(settings.replica_lag_max_ms),
+        transactions_max: settings.connections_max / 2,
+        reads_max: settings.connections_max - settings.connections_max / 2,
+        lag_max: Duration::from_millis(settings.replica_lag_max_ms),
         accept_unsafe_flush: settings.accept_unsafe_flush,
         ..mysql::MysqlConfig::new(settings.primary.clone())
     }

@@ -1,6 +1,7 @@
 //! A `MariaDB` primary with two read replicas that follow it by GTID.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -91,7 +92,7 @@ impl MariaDbServer {
 
     /// For clients, without a database.
     pub fn url(&self) -> String {
-        format!("mysql://root@{}", self.address())
+        url_at(self.address())
     }
 
     /// Runs statements as `root`; the rows, columns parted by a tab.
@@ -144,6 +145,10 @@ impl Service for MariaDbServer {
     fn daemon(&self) -> &Daemon {
         &self.daemon
     }
+}
+
+pub(super) fn url_at(address: SocketAddr) -> String {
+    format!("mysql://root@{address}")
 }
 
 fn client(port: u16) -> Command {

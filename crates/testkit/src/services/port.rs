@@ -49,3 +49,18 @@ impl Port {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Port;
+
+    #[test]
+    fn a_leased_port_is_nobody_elses_until_it_is_given_back() {
+        let port = Port::lease().unwrap();
+        let number = port.number();
+        assert_ne!(Port::lease().unwrap().number(), number);
+        assert!(Port::lease_exactly(number).is_err());
+        drop(port);
+        assert_eq!(Port::lease_exactly(number).unwrap().number(), number);
+    }
+}

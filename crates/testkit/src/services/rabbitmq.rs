@@ -13,7 +13,7 @@ use super::daemon::{Daemon, Service};
 use super::port::Port;
 use super::process::guarded;
 use super::scratch::Scratch;
-use super::waiting::answers;
+use super::waiting::{answers, wait_until};
 
 /// Debian's script that runs the broker as the user who calls it; the one in `/usr/sbin` becomes the user `rabbitmq`.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
@@ -43,7 +43,7 @@ impl RabbitMq {
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
             ("ERL_EPMD_PORT", name_server.port().number().to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
-            ("RABBITMQ_NODENAME", format!("miaosha-{}@localhost", port.number())),
+            ("RABBITMQ_NODENAME", node_name(port.number())),
             ("RABBITMQ_DIST_PORT", distribution_port.number().to_string()),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
             ("RABBITMQ_CONFIG_FILE", path(&directory.join("rabbitmq.conf"))),
@@ -78,7 +78,22 @@ impl RabbitMq {
 
     /// For clients: user `guest`, virtual host `/`.
     pub fn uri(&self) -> String {
-        format!("amqp://guest:guest@{}/%2f", self.address())
+        uri_at(self.address())
+    }
+
+    /// Waits until a quorum queue of the virtual host `/` outlives a kill of the broker.
+    ///
+    /// A message outlives it from its confirm on, but the list of the node's queues is written to its file only some
+    /// three seconds after a queue was declared, confirmed or not. A queue that is not in it comes back without a leader,
+    /// for ever (rabbitmq-server#15725).
+    pub fn wait_until_remembered(&self, queue: &str) -> anyhow::Result<()> {
+        let node = node_name(self.address().port());
+        let list = self.scratch.path().join(format!("data/{node}/quorum/{node}/names.dets"));
+        let name = format!("%2F_{queue}");
+        wait_until(&format!("the broker has written down its queue `{queue}`"), || {
+            let list = fs::read(&list)?;
+            Ok(list.windows(name.len()).any(|bytes| bytes == name.as_bytes()))
+        })
     }
 
     /// The names of the feature flags that are on.
@@ -88,6 +103,14 @@ impl RabbitMq {
         let names = text.trim().trim_end_matches('.').trim_matches(['[', ']']);
         Ok(names.split(',').map(|name| name.trim().to_owned()).collect())
     }
+}
+
+pub(super) fn uri_at(address: SocketAddr) -> String {
+    format!("amqp://guest:guest@{address}/%2f")
+}
+
+fn node_name(port: u16) -> String {
+    format!("miaosha-{port}@localhost")
 }
 
 impl Service for RabbitMq {

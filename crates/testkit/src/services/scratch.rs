@@ -56,3 +56,21 @@ fn remove_the_forgotten() {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forgotten_directory_is_removed_by_the_next_and_one_in_use_is_not() {
+        let in_use = Scratch::new("test").unwrap();
+        let Scratch { directory, _in_use: lock } = Scratch::new("test").unwrap();
+        let forgotten = directory.keep();
+        drop(lock);
+
+        let next = Scratch::new("test").unwrap();
+
+        assert!(!forgotten.exists());
+        assert!(in_use.path().exists() && next.path().exists());
+    }
+}

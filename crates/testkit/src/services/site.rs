@@ -61,7 +61,8 @@ impl SitePlan {
         command
     }
 
-    fn environment(&self) -> Vec<(String, String)> {
+    /// The site's settings, as environment variables.
+    pub fn environment(&self) -> Vec<(String, String)> {
         let own = [
             ("MIAOSHA_REDIS__PREFIX", format!("{}:", self.name)),
             ("MIAOSHA_RABBITMQ__PREFIX", format!("{}.", self.name)),

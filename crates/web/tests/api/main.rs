@@ -11,6 +11,7 @@ mod listener;
 mod operations;
 mod orders;
 mod pages;
+mod recent_writers;
 mod roles;
 mod sales;
 mod sales_id_claim;

@@ -33,7 +33,6 @@ pub(crate) enum Mood {
 pub(crate) struct Watch {
     mood: tokio::sync::watch::Sender<Mood>,
     calls: AtomicUsize,
-    reads_of_claims: Mutex<Vec<usize>>,
     freshness: Mutex<Vec<Freshness>>,
 }
 
@@ -45,11 +44,6 @@ impl Watch {
     /// Calls so far.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
-    }
-
-    /// How many people each `lookup_many` since the last time was about.
-    pub(crate) fn take_reads_of_claims(&self) -> Vec<usize> {
-        std::mem::take(&mut self.reads_of_claims.lock())
     }
 
     /// How fresh each list since the last time was asked to be.
@@ -127,7 +121,6 @@ impl SaleStore for Watched<dyn SaleStore> {
 #[async_trait]
 impl ClaimStore for Watched<dyn ClaimStore> {
     async fn lookup_many(&self, sale: SaleId, users: &[UserId]) -> PortResult<HashMap<UserId, Claim>> {
-        self.watch.reads_of_claims.lock().push(users.len());
         self.watch.enter().await?;
         self.inner.lookup_many(sale, users).await
     }

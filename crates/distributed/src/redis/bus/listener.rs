@@ -5,6 +5,9 @@
 //! own heartbeats, which come back over it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tracing::{debug, info};
+use tracing::info;
 
 use super::super::connection::{CONNECT_MAX, ConnectError, Connection, Target};
 use super::super::keys::{CHANNELS, Keys};
@@ -23,6 +26,7 @@ use super::{FanOut, wire};
 const UNREAD_MAX: usize = 4_096;
 /// A channel without a heartbeat of this process for so long delivers nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
+const SUBSCRIBE_MAX: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A gap makes every follower read everything again, so no more than one is told in this time.
 const GAP_EVERY: Duration = Duration::from_secs(1);
@@ -38,6 +42,8 @@ pub(crate) struct Listener {
     /// By process and channel, the number of the last news known of.
     heard: HashMap<(u64, usize), u64>,
     gap: Gap,
+    /// Who waits for the first subscriptions; `None` once they were there.
+    is_listening: Option<oneshot::Sender<()>>,
 }
 
 /// Something that was lost and that followers were not told of yet.
@@ -60,24 +66,24 @@ enum Heard {
 impl Listener {
     pub(crate) fn new(target: Target, keys: &Keys, origin: u64, fan_out: FanOut) -> Self {
         let channels = (0..CHANNELS).map(|number| keys.channel(number)).collect();
-        Self { target, channels, origin, fan_out, heard: HashMap::new(), gap: Gap::default() }
+        Self {
+            target,
+            channels,
+            origin,
+            fan_out,
+            heard: HashMap::new(),
+            gap: Gap::default(),
+            is_listening: None,
+        }
     }
 
     /// Listens for ever, through outages of any length. `is_listening` hears when all channels are subscribed to for the
-    /// first time.
+    /// first time; whoever holds its other end has no followers yet.
     pub(crate) async fn run(mut self, is_listening: oneshot::Sender<()>) {
-        let mut is_listening = Some(is_listening);
+        self.is_listening = Some(is_listening);
         loop {
-            // The connection lives until the end of the round: dropping it ends its subscriptions.
-            if let Ok((_connection, unread)) = self.connect().await {
-                match is_listening.take() {
-                    // Nobody was told before that there is anything to hear.
-                    Some(is_listening) => drop(is_listening.send(())),
-                    // What was said since the last connection ended was not heard.
-                    None => self.gap.is_untold = true,
-                }
-                debug!("listening for news");
-                self.listen(unread).await;
+            if let Ok((connection, unread)) = self.connect().await {
+                self.listen(connection, unread).await;
                 info!("the news is interrupted: subscribing again");
                 self.gap.is_untold = true;
             }
@@ -88,21 +94,17 @@ impl Listener {
 
     async fn connect(&self) -> Result<(Connection, mpsc::Receiver<Heard>), ConnectError> {
         let (sender, unread) = mpsc::channel(UNREAD_MAX);
-        let pushes = move |push: PushInfo| pass_on(&sender, push);
-        let attempt = async {
-            let mut connection = self.target.connect(Some(pushes)).await?;
-            for channel in &self.channels {
-                connection.subscribe(channel).await?;
-            }
-            Ok(connection)
-        };
-        let connection = timeout(CONNECT_MAX, attempt).await.unwrap_or(Err(ConnectError::Late))?;
+        let connecting = self.target.connect(Some(move |push: PushInfo| pass_on(&sender, push)));
+        let connection = timeout(CONNECT_MAX, connecting).await.unwrap_or(Err(ConnectError::Late))?;
         Ok((connection, unread))
     }
 
-    /// Passes on what comes in until something is lost.
-    async fn listen(&mut self, mut unread: mpsc::Receiver<Heard>) {
-        let mut own_heard_at = [Instant::now(); CHANNELS];
+    /// Passes on what comes in until something is lost. Channels on a node that is away are waited for beside it.
+    async fn listen(&mut self, connection: Connection, mut unread: mpsc::Receiver<Heard>) {
+        let (sender, mut subscribed) = mpsc::channel(CHANNELS);
+        let mut subscribing = pin!(subscribe(connection, self.channels.clone(), sender));
+        // `None` while it is not subscribed to.
+        let mut own_heard_at = [None; CHANNELS];
         let mut looks = interval(GAP_EVERY / 2);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -112,23 +114,38 @@ impl Listener {
                     let Some(channel) = self.channels.iter().position(|known| *known == channel) else { continue };
                     self.read(channel, &payload, &mut own_heard_at[channel]);
                 }
+                Some(channel) = subscribed.recv() => {
+                    own_heard_at[channel] = Some(Instant::now());
+                    self.note_subscribed(own_heard_at.iter().all(Option::is_some));
+                }
                 _ = looks.tick() => {
-                    if own_heard_at.iter().any(|at| at.elapsed() > SILENCE_MAX) {
+                    let is_silent = |at: &Instant| at.elapsed() > SILENCE_MAX;
+                    if own_heard_at.iter().flatten().any(is_silent) {
                         return;
                     }
                 }
+                never = &mut subscribing => match never {},
             }
             self.tell_gap();
         }
     }
 
-    fn read(&mut self, channel: usize, payload: &[u8], own_heard_at: &mut Instant) {
+    /// What was said before was not heard, which matters unless nobody could have followed yet.
+    fn note_subscribed(&mut self, are_all: bool) {
+        match self.is_listening.take() {
+            None => self.gap.is_untold = true,
+            Some(waiting) if are_all => self.gap.is_untold |= waiting.send(()).is_err(),
+            waiting => self.is_listening = waiting,
+        }
+    }
+
+    fn read(&mut self, channel: usize, payload: &[u8], own_heard_at: &mut Option<Instant>) {
         let Ok((header, body)) = wire::decode_header(payload) else {
             self.gap.is_untold = true;
             return;
         };
         if header.origin == self.origin {
-            *own_heard_at = Instant::now();
+            *own_heard_at = Some(Instant::now());
             return;
         }
         let Ok(news) = wire::decode_body(body) else {
@@ -138,12 +155,11 @@ impl Listener {
         if self.heard.len() >= ORIGINS_MAX * CHANNELS {
             self.heard.clear();
         }
-        let may_follow = u64::from(news.is_some());
-        match self.heard.insert((header.origin, channel), header.number) {
-            Some(last) if header.number > last + may_follow => self.gap.is_untold = true,
-            Some(last) if header.number < last => drop(self.heard.insert((header.origin, channel), last)),
-            _ => {}
-        }
+        // Of a process that was not heard before, what it has sent until now was lost.
+        let last = self.heard.entry((header.origin, channel)).or_insert(0);
+        let follows = *last + u64::from(news.is_some());
+        self.gap.is_untold |= header.number > follows;
+        *last = header.number.max(*last);
         if let Some(news) = news {
             self.fan_out.send(BusEvent::News(Arc::new(news)));
         }
@@ -157,6 +173,27 @@ impl Listener {
             self.fan_out.send(BusEvent::Gap);
         }
     }
+}
+
+/// Subscribes to every channel, as soon as the node that it is on is there, and keeps the connection for as long as it
+/// runs: dropping it ends the subscriptions.
+async fn subscribe(
+    mut connection: Connection,
+    channels: Vec<String>,
+    subscribed: mpsc::Sender<usize>,
+) -> Infallible {
+    let mut missing: Vec<usize> = (0..channels.len()).collect();
+    while !missing.is_empty() {
+        for number in std::mem::take(&mut missing) {
+            let subscribing = connection.subscribe(&channels[number]);
+            match timeout(SUBSCRIBE_MAX, subscribing).await {
+                Ok(Ok(())) => drop(subscribed.send(number).await),
+                _ => missing.push(number),
+            }
+        }
+        sleep(RETRY_AFTER).await;
+    }
+    pending().await
 }
 
 /// Runs on the connection's own task, so it neither waits nor reads.

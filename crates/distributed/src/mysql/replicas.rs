@@ -1,0 +1,157 @@
+//! Which replicas may be read, and reading from them.
+//!
+//! How far behind a replica is, is told by a row that everyone who reads replicas brings up to date on the primary twice
+//! a second, on condition that nobody else just did: what the replica has of it is that old by the primary's clock. That
+//! works on both engines and needs no privilege, and unlike the server's own figure it is right when the replica does
+//! not know that it is cut off. While the primary is away, the last verdict stands.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sqlx::mysql::MySqlConnectOptions;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::database::spawn_read;
+use super::failure::Failure;
+use super::rows::{self, now_ms};
+use super::script::{Answer, Script};
+use super::server::Server;
+
+pub(super) const BEAT: &str =
+    concat!("UPDATE heartbeats SET at = ", now_ms!(), " WHERE id = 1 AND at <= ", now_ms!(), " - ?");
+pub(super) const SELECT_BEAT: &str = "SELECT at FROM heartbeats WHERE id = 1";
+
+/// How often replicas are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// The row is brought up to date when it is this old.
+const BEAT_EVERY_MS: u64 = 300;
+/// How long a replica may take to answer before it is left out.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// The replicas of a primary.
+#[derive(Debug)]
+pub(super) struct Replicas {
+    all: Vec<Replica>,
+    lag_max: Duration,
+    turn: AtomicUsize,
+    stopped: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Replica {
+    /// For logs and metrics: host and port.
+    name: String,
+    server: Server,
+    is_usable: AtomicBool,
+}
+
+impl Replicas {
+    /// None of them is used before it was looked at.
+    pub(super) fn new(
+        options: &[MySqlConnectOptions],
+        connections_max: u32,
+        acquire_timeout: Duration,
+        lag_max: Duration,
+    ) -> Self {
+        let replica = |options: &MySqlConnectOptions| Replica {
+            name: format!("{}:{}", options.get_host(), options.get_port()),
+            server: Server::new(options, connections_max, acquire_timeout.min(ANSWER_MAX)),
+            is_usable: AtomicBool::new(false),
+        };
+        Self {
+            all: options.iter().map(replica).collect(),
+            lag_max,
+            turn: AtomicUsize::new(0),
+            stopped: CancellationToken::new(),
+        }
+    }
+
+    /// Runs a script that changes nothing on the usable replicas in turn. `None` if there is none, or the one whose turn
+    /// it was failed, which leaves it out until it was looked at again.
+    pub(super) async fn read(&self, tasks: &TaskTracker, script: &Script) -> Option<Vec<Answer>> {
+        let replica = self.next()?;
+        match spawn_read(tasks, replica.server.clone(), script.clone(), ANSWER_MAX).await {
+            Ok(answers) => Some(answers),
+            Err(failure) => {
+                replica.judge(Err(&failure));
+                None
+            }
+        }
+    }
+
+    /// Keeps looking at the replicas until [`Replicas::stop`].
+    pub(super) async fn watch(&self, primary: &Server, tasks: &TaskTracker) {
+        while !self.all.is_empty() {
+            self.look(primary, tasks).await;
+            let stopped = self.stopped.cancelled();
+            if tokio::time::timeout(LOOK_EVERY, stopped).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Ends the watch.
+    pub(super) fn stop(&self) {
+        self.stopped.cancel();
+    }
+
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        join_all(self.all.iter().map(|replica| replica.server.close())).await;
+    }
+
+    fn next(&self) -> Option<&Replica> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = (0..self.all.len()).map(|step| &self.all[turn.wrapping_add(step) % self.all.len()]);
+        in_turn.into_iter().find(|replica| replica.is_usable.load(Ordering::Relaxed))
+    }
+
+    /// Looks at each once.
+    async fn look(&self, primary: &Server, tasks: &TaskTracker) {
+        let beat = Script::of(BEAT, &[&BEAT_EVERY_MS]).then(concat!("SELECT ", now_ms!()), &[]);
+        let now_ms = spawn_read(tasks, primary.clone(), beat, ANSWER_MAX)
+            .await
+            .and_then(|answers| first_number(&answers));
+        let looks = self.all.iter().map(async |replica| {
+            let select = Script::of(SELECT_BEAT, &[]);
+            let beat_ms = spawn_read(tasks, replica.server.clone(), select, ANSWER_MAX)
+                .await
+                .and_then(|answers| first_number(&answers));
+            match (&now_ms, beat_ms) {
+                (_, Err(failure)) => replica.judge(Err(&failure)),
+                (Err(_), Ok(_)) => {}
+                (Ok(now_ms), Ok(beat_ms)) => {
+                    let lag = Duration::from_millis(u64::try_from(now_ms - beat_ms).unwrap_or(0));
+                    metrics::gauge!("miaosha_replica_lag_seconds", "replica" => replica.name.clone())
+                        .set(lag.as_secs_f64());
+                    replica.judge(Ok(lag <= self.lag_max));
+                }
+            }
+        });
+        join_all(looks).await;
+    }
+}
+
+impl Replica {
+    /// Takes the verdict down; a change is logged once.
+    fn judge(&self, verdict: Result<bool, &Failure>) {
+        let is_usable = matches!(verdict, Ok(true));
+        metrics::gauge!("miaosha_replica_usable", "replica" => self.name.clone())
+            .set(f64::from(u8::from(is_usable)));
+        if self.is_usable.swap(is_usable, Ordering::Relaxed) == is_usable {
+            return;
+        }
+        match verdict {
+            Ok(true) => tracing::info!(replica = self.name, "a replica is read"),
+            Ok(false) => tracing::warn!(replica = self.name, "a replica lags and is left out"),
+            Err(failure) => tracing::warn!(replica = self.name, ?failure, "a replica fails and is left out"),
+        }
+    }
+}
+
+fn first_number(answers: &[Answer]) -> Result<i64, Failure> {
+    let row = answers.iter().find_map(|answer| answer.rows.first());
+    row.map_or(Ok(0), |row| Ok(rows::get(row, 0)?))
+}

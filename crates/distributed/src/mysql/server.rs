@@ -1,0 +1,131 @@
+//! Connections to one server, each with the session that this crate's statements rely on.
+//!
+//! A connection is lent as a [`Lease`]. One whose state is unknown, because a statement failed or was given up, is
+//! closed and never lent again: the server rolls back what it had begun.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use super::failure::Failure;
+
+/// What every session is set to. The server gives up by itself on a lock after 3 s, on a statement after 10 s (MySQL:
+/// only on reads), and on an idle connection after longer than the pool keeps one.
+const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+     SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
+     innodb_lock_wait_timeout = 3, wait_timeout = 900 \
+     /*M!100000 , max_statement_time = 10 */ /*!80000 , max_execution_time = 10000 */";
+const IDLE_MAX: Duration = Duration::from_mins(10);
+/// Connections are renewed, so that a name that points elsewhere is noticed.
+const LIFETIME_MAX: Duration = Duration::from_mins(10);
+/// A collation that both engines have.
+pub(super) const COLLATION: &str = "utf8mb4_unicode_520_ci";
+
+/// Connections to one server. Cloning shares them.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    pool: MySqlPool,
+}
+
+/// What to think of a connection that has been idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It works; if not, its first statement says so.
+    Blind,
+    /// It is asked first, because another did not work.
+    Asked,
+}
+
+impl Server {
+    /// Opens at most `connections_max`, when they are needed; whoever finds none free waits for `acquire_timeout`.
+    pub(super) fn new(
+        options: &MySqlConnectOptions,
+        connections_max: u32,
+        acquire_timeout: Duration,
+    ) -> Self {
+        let pool = MySqlPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(acquire_timeout)
+            .test_before_acquire(false)
+            .idle_timeout(IDLE_MAX)
+            .max_lifetime(LIFETIME_MAX)
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(sqlx::raw_sql(SESSION)).await.map(drop) })
+            })
+            .connect_lazy_with(options.clone());
+        Self { pool }
+    }
+
+    /// A connection of its own, outside the pool.
+    pub(super) async fn connect_alone(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+        let mut connection = options.connect().await?;
+        connection.execute(sqlx::raw_sql(SESSION)).await?;
+        Ok(connection)
+    }
+
+    /// Lends a connection.
+    pub(super) async fn lease(&self, trust: Trust) -> Result<Lease, Failure> {
+        loop {
+            let mut lease = Lease(Some(self.pool.acquire().await?));
+            if trust == Trust::Blind || lease.ping().await.is_ok() {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Closes the connections, each when it is given back.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// The options that a URL gives, with what every connection needs.
+pub(super) fn connect_options(url: &str) -> Result<MySqlConnectOptions, sqlx::Error> {
+    let options: MySqlConnectOptions = url.parse()?;
+    // The session is set by one statement of ours, whole, and not on top of what the server has.
+    Ok(options
+        .charset("utf8mb4")
+        .collation(COLLATION)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .disable_statement_logging())
+}
+
+/// A connection, lent. Closed when dropped, unless it is given back.
+pub(super) struct Lease(Option<PoolConnection<MySql>>);
+
+impl Lease {
+    /// Gives a connection back that is in no transaction and waits for nothing.
+    pub(super) fn give_back(mut self) {
+        self.0.take();
+    }
+}
+
+const LENT: &str = "a lease holds its connection until it is given back or dropped";
+
+impl Deref for Lease {
+    type Target = MySqlConnection;
+
+    fn deref(&self) -> &MySqlConnection {
+        self.0.as_deref().expect(LENT)
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut MySqlConnection {
+        self.0.as_deref_mut().expect(LENT)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            // At once and without a word: the server might not answer.
+            drop(connection.detach());
+        }
+    }
+}

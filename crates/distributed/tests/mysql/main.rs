@@ -1,0 +1,6 @@
+//! The stores on a real server: `MIAOSHA_TEST_SERVICES` says where it is.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+mod contracts;
+mod database;
