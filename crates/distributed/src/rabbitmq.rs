@@ -50,7 +50,7 @@ pub struct RabbitConfig {
     pub prefix: String,
     /// How many queues the sales are spread over: a hot sale delays only those of its own queue.
     pub shards: usize,
-    /// How many batches of each shard a process holds beyond the one it decides.
+    /// How many batches of each shard a process holds at the most, the one that it decides included.
     pub prefetch: u16,
     /// How long `publish` and `schedule` wait for the broker. It is also how long confirms may stay away before calls
     /// fail at once.
@@ -174,6 +174,7 @@ impl Rabbit {
         let wake_ups = WakeUps { schedule, dead_letters, woken: woken_in, stopped: stopped.clone() };
 
         let tasks = TaskTracker::new();
+        let close_on_drop = closing.clone().drop_guard();
         let at_once = CancellationToken::new();
         at_once.cancel();
         let attempted = start(&tasks, publisher, &uri, at_once, &closing);
@@ -181,7 +182,6 @@ impl Rabbit {
             start(&tasks, Arc::new(IntakeDuty(Arc::clone(&intake))), &uri, queue.wanted.clone(), &closing);
         let _ = start(&tasks, Arc::new(wake_ups), &uri, timers.wanted.clone(), &closing);
         attempted.cancelled().await;
-        let close_on_drop = closing.clone().drop_guard();
         let settle_limit = config.settle_limit;
         Ok(Self {
             queue,

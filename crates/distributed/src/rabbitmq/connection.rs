@@ -21,6 +21,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+/// For the TCP handshake. Shorter than the next, so that a socket is known by the time that the attempt is given up.
+const DIAL_MAX: Duration = Duration::from_secs(3);
 /// From the first packet to the end of the AMQP handshake.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// For the goodbye. Whoever misses it finds a closed socket.
@@ -151,7 +153,7 @@ impl Wire {
         let runtime = lapin::runtime::default_runtime()?;
         let reactor = runtime.clone();
         let dial = async move |uri: AMQPUri, _| {
-            let stream = match timeout(CONNECT_MAX, uri.connect_async(&reactor)).await {
+            let stream = match timeout(DIAL_MAX, uri.connect_async(&reactor)).await {
                 Ok(connected) => connected?,
                 Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
             };

@@ -43,7 +43,7 @@ pub(super) struct Arrival {
 }
 
 /// What a caller finds.
-pub(super) enum Taken {
+enum Taken {
     Arrived(Arrival),
     Nothing,
     Stopped,

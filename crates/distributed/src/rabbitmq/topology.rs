@@ -2,7 +2,11 @@
 //!
 //! It is declared at the start and after each reconnect, which costs a round trip each and changes nothing that is
 //! there. Arguments of a queue cannot be changed: a queue with other arguments needs another name. Nothing here is
-//! newer than RabbitMQ 3.10 or gone in 4.x. What travels is in `message`.
+//! newer than RabbitMQ 3.10 or gone in 4.x; it was run on 3.10.8. What travels is in `message`.
+//!
+//! Dead-lettering at least once wants the feature flag `stream_queue`, which a new installation has. One that was
+//! upgraded from 3.8 or earlier needs `rabbitmqctl enable_feature_flag all`; without it the broker falls back to
+//! at-most-once. A client cannot ask for it.
 //!
 //! ```text
 //! requests ──shard──▶ requests.0 … requests.N ──delivery limit──▶ dead-letters
