@@ -24,6 +24,7 @@ async fn main() {
     let config = MysqlConfig {
         accept_unsafe_flush: true,
         acquire_timeout: Duration::from_secs(10),
+        read_timeout: Duration::from_secs(10),
         ..MysqlConfig::new(url)
     };
     let mysql = Mysql::connect(&config).await.unwrap();

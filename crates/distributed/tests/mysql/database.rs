@@ -79,6 +79,7 @@ impl TestDatabase {
     pub(crate) fn config(&self) -> MysqlConfig {
         MysqlConfig {
             acquire_timeout: Duration::from_secs(20),
+            read_timeout: Duration::from_secs(20),
             accept_unsafe_flush: true,
             ..MysqlConfig::new(self.url())
         }
