@@ -5,7 +5,7 @@ BIN := target/$(PROFILE)
 DATA_DIR ?= .data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
+.PHONY: help demo demo-distributed services test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -13,23 +13,34 @@ help: ## List what can be made
 demo: build ## Run the whole site at http://127.0.0.1:8080, with a sale that opens in 30 seconds
 	exec $(BIN)/miaosha serve --demo --data-dir $(DATA_DIR) --listen $(LISTEN)
 
+services: setup-test ## Real Redis Cluster, RabbitMQ, MariaDB with replicas, until interrupted
+	@cargo run --quiet --profile $(PROFILE) -p miaosha-testkit --bin services
+
+demo-distributed: setup-test build ## The whole site on them behind Nginx, two processes of each role, at http://127.0.0.1:8080
+	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
+	exec $(BIN)/services --site $(BIN)/miaosha --port $(lastword $(subst :, ,$(LISTEN)))
+
 test: setup-test check test-web test-rust test-browser ## Every test of the project
 
 check: setup ## Formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
 
-test-rust: pages ## Rules, adapters, simulation, HTTP, push, crashes
-	cargo test --workspace --profile $(PROFILE)
+test-rust: setup-test pages ## Rules, adapters, simulation, HTTP, push, crashes, real services
+	cargo test --workspace --profile $(PROFILE) --no-run
+	$(BIN)/services -- cargo test --workspace --profile $(PROFILE)
 
 test-web: web/node_modules/.package-lock.json ## The pages' own tests
 	cd web && npm run --silent check && npm test --silent
 
-test-browser: build e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
+test-browser: build setup-test e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
+	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
 	cd e2e && MIAOSHA=../$(BIN)/miaosha node --test --test-concurrency=1
 
-faults: pages ## The long fault runs; they print their counts
+faults: setup-test pages ## The long fault runs; they print their counts
 	cargo test --profile $(PROFILE) -p miaosha --test faults -- --nocapture
+	MIAOSHA_FLEET_PEOPLE=100000 MIAOSHA_FLEET_SEEDS=20 \
+	  cargo test --profile $(PROFILE) -p miaosha --test fleet -- --nocapture --test-threads=1
 
 build: setup pages ## The binaries, optimised, without link-time optimisation
 	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load

@@ -1,11 +1,10 @@
-// Two people race for one unit: the first gets it and lets the time run out; the second stands by, is promoted, pays.
+// The pages on a site in one process.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { desk, newPerson, phone, picture, startBrowser } from './support/browser.mjs';
+import { newPerson, phone, picture, startBrowser } from './support/browser.mjs';
+import { patience, race } from './support/race.mjs';
 import { startSite } from './support/site.mjs';
-
-const patience = { timeout: 30_000 };
 
 let site;
 let browser;
@@ -20,71 +19,8 @@ after(async () => {
   await site?.close();
 });
 
-async function signUp({ page }, name) {
-  await page.goto('/sign-up');
-  await page.getByLabel('Email').fill(`${name.toLowerCase()}@example.com`);
-  await page.getByLabel('Name', { exact: true }).fill(name);
-  await page.getByLabel('Password', { exact: true }).fill('correct horse');
-  await page.getByRole('button', { name: 'Make the account' }).click();
-  await page.getByRole('button', { name: `Account: ${name}` }).waitFor(patience);
-}
-
-const stage = (page, outcome) => page.locator(`[data-testid="stage"][data-outcome="${outcome}"]`);
-
-async function answerAndBuy({ page }) {
-  await page.getByRole('radio', { name: 'Sony' }).click();
-  await page.getByRole('button', { name: 'Buy now' }).click();
-}
-
 test('two people race for one unit', async () => {
-  const sale = await site.createSale(
-    ...['--title', 'Console', '--stock', '1', '--standby', '5', '--starts-in', '12s', '--hold', '9s', '--lasts', '10m'],
-    ...['--price', '199.00', '--question', 'Who makes it?', '--choices', 'Sony;Microsoft', '--answer', 'Sony'],
-  );
-  const ann = await newPerson(browser, site.base, desk);
-  const bob = await newPerson(browser, site.base, phone);
-  await signUp(ann, 'Ann');
-  await signUp(bob, 'Bob');
-
-  for (const person of [ann, bob]) {
-    await person.page.goto('/');
-    await person.page.getByRole('link', { name: 'Go to the sale' }).click();
-    await person.page.waitForURL(`**/sales/${sale.id}`);
-  }
-  await picture(ann.page, 'waiting-desk');
-  await ann.page.locator('[data-testid="stage"][data-state="open"]').waitFor(patience);
-
-  await answerAndBuy(ann);
-  await stage(ann.page, 'reserved').waitFor(patience);
-  await picture(ann.page, 'reserved-desk');
-
-  await answerAndBuy(bob);
-  await stage(bob.page, 'standby').waitFor(patience);
-  assert.match(await bob.page.getByTestId('position').innerText(), /1/);
-  await picture(bob.page, 'standby-phone');
-
-  // Nobody touches anything: Ann's time runs out, and both are told by push.
-  await stage(ann.page, 'expired').waitFor(patience);
-  await stage(bob.page, 'reserved').waitFor(patience);
-  await picture(ann.page, 'expired-desk');
-  await picture(bob.page, 'promoted-phone');
-
-  await bob.page.getByRole('link', { name: 'Check out' }).click();
-  await bob.page.getByLabel('Recipient').fill('Bob');
-  await bob.page.getByLabel('Phone').fill('+1 555 0100');
-  await bob.page.getByLabel('Address').fill('1 Main Street');
-  await bob.page.getByLabel('Card number').fill('4242 4242 4242 4242');
-  await picture(bob.page, 'checkout-phone');
-  await bob.page.getByRole('button', { name: 'Pay $199.00' }).click();
-  await bob.page.getByTestId('order-status').waitFor(patience);
-  await picture(bob.page, 'order-phone');
-
-  await bob.page.goto('/orders');
-  await bob.page.getByText('Console').first().waitFor(patience);
-
-  const verified = await site.cli('sale', 'verify', sale.id);
-  assert.deepEqual({ ok: verified.ok, paid: verified.paid, orders: verified.orders }, { ok: true, paid: 1, orders: 1 });
-  assert.deepEqual([...ann.errors, ...bob.errors], []);
+  await race(site, browser);
 });
 
 test('in Traditional Chinese, the pages and their language say so', async () => {

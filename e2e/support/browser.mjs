@@ -30,7 +30,23 @@ export async function newPerson(browser, base, options = desk) {
   const page = await context.newPage();
   const errors = [];
   page.on('pageerror', (error) => errors.push(error));
-  return { context, page, errors };
+  const person = { context, page, errors, session: undefined };
+  page.on('request', (request) => {
+    const sid = new URL(request.url()).searchParams.get('sid');
+    if (sid) person.session = sid;
+  });
+  page.on('websocket', (socket) => {
+    person.session = new URL(socket.url()).searchParams.get('sid') ?? person.session;
+  });
+  return person;
+}
+
+/** The number of the push node that holds the person's newest session. */
+export async function pushNode(person) {
+  person.session = undefined;
+  await person.page.reload();
+  while (person.session === undefined) await person.page.waitForTimeout(20);
+  return person.session.split('-')[0];
 }
 
 /** Keeps a picture of the page for whoever wants to look. */

@@ -4,9 +4,11 @@
 //! a note about a request that this node accepted a moment ago.
 
 mod people;
+mod places;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use miaosha_domain::claim::Claim;
@@ -20,6 +22,7 @@ use crate::model::{Outcomes, SaleRow};
 use people::People;
 pub(crate) use people::{Asking, Confirm, Fate};
 pub use people::{PersonalState, QUEUED_REMEMBERED};
+use places::Places;
 
 /// After this long without news, a sale does not count as sold out: better ask the database once too often.
 pub const SOLD_OUT_TRUSTED: Duration = Duration::from_secs(5);
@@ -31,6 +34,7 @@ pub const CLAIMS_CURRENT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Board {
     sales: RwLock<HashMap<SaleId, Arc<BoardSale>>>,
+    claims_as_of: RwLock<Option<Timestamp>>,
 }
 
 /// What changed on the board, for those who tell people.
@@ -77,6 +81,23 @@ impl Board {
         sales
     }
 
+    /// Notes that every claim on the board is at least as new as its row was at this moment.
+    pub(crate) fn note_claims(&self, as_of: Timestamp) {
+        *self.claims_as_of.write() = Some(as_of);
+    }
+
+    /// Whether every claim on the board is at least as new as its row was [`CLAIMS_CURRENT`] ago.
+    pub fn has_current_claims(&self, now: Timestamp) -> bool {
+        let as_of = *self.claims_as_of.read();
+        as_of.is_some_and(|as_of| now.saturating_since(as_of) <= CLAIMS_CURRENT)
+    }
+
+    /// The claim of this person, as it was at most [`CLAIMS_CURRENT`] ago; `None` if this node knows of none, or cannot
+    /// tell how old its knowledge is.
+    pub fn current_claim(&self, sale: &BoardSale, user: UserId, now: Timestamp) -> Option<Claim> {
+        if self.has_current_claims(now) { sale.people.claim(user) } else { None }
+    }
+
     /// Takes in a row as it was read from the database.
     pub fn put(&self, row: SaleRow, now: Timestamp) -> Arc<BoardSale> {
         if let Some(known) = self.lookup(row.sale.id) {
@@ -114,6 +135,9 @@ pub struct BoardSale {
     heard: RwLock<Heard>,
     told: Mutex<Told>,
     pub(crate) people: People,
+    /// How many people this node may have under way, of those that the people cap allows.
+    people_share: AtomicU64,
+    places: Places,
 }
 
 /// The newest book heard of, and when it was heard of last.
@@ -143,6 +167,8 @@ impl BoardSale {
             heard: RwLock::new(Heard { book: row.book, at: now }),
             told: Mutex::new(told),
             people,
+            people_share: AtomicU64::new(u64::MAX),
+            places: Places::default(),
         }
     }
 
@@ -183,6 +209,17 @@ impl BoardSale {
         (self.book().next_seq - 1).saturating_sub(self.people.claims_known())
     }
 
+    /// The place in standby of the person with this `seq`, from 1, by the claims known here; it may be a quarter of a
+    /// second older than they are. `None` if not everybody ahead is known.
+    pub fn place(&self, seq: u64, now: Timestamp) -> Option<u64> {
+        self.places.place(seq, now, || {
+            // Before the claims, so that none below it is missed.
+            let (next_seq, known) = (self.book().next_seq, self.people.claims_known());
+            let next_seq = if known + 1 >= next_seq { next_seq } else { 0 };
+            (self.people.standing_seqs(), next_seq)
+        })
+    }
+
     /// Units of the claims known here, by the name of their status, and `free` ones.
     pub fn units_by_status(&self) -> Vec<(&'static str, u64)> {
         let mut units = self.people.units_by_status();
@@ -190,8 +227,18 @@ impl BoardSale {
         units
     }
 
-    /// How many people may be under way at once. The cap bounds a flood and never keeps a unit from being sold, so it
-    /// grows with the stock.
+    /// How many people may be under way at once on this node.
+    pub(crate) fn people_share(&self) -> Option<u64> {
+        self.people_max().map(|people_max| people_max.min(self.people_share.load(Ordering::Relaxed)))
+    }
+
+    /// Sets this node's share of the people cap; until then it is the whole.
+    pub(crate) fn set_people_share(&self, people: u64) {
+        self.people_share.store(people, Ordering::Relaxed);
+    }
+
+    /// How many people may be under way at once on all nodes. The cap bounds a flood and never keeps a unit from being
+    /// sold, so it grows with the stock.
     pub(crate) fn people_max(&self) -> Option<u64> {
         let book = self.book();
         let places =

@@ -3,6 +3,7 @@
 //!
 //! Nothing here ever waits for another, so a test polls a use case to its end at once ([`now`]).
 
+mod gate;
 mod queue;
 mod store;
 
@@ -29,6 +30,7 @@ use crate::ports::{
     Clock, Ids, InvalidCard, PaymentMethod, PaymentProvider, PortError, PortResult, Ports, Random,
 };
 
+pub(crate) use gate::FakeGate;
 pub(crate) use queue::{FakeDelivery, FakeQueue};
 pub(crate) use store::FakeStore;
 
@@ -299,6 +301,7 @@ pub(crate) struct Node {
     pub(crate) provider: Arc<FakeProvider>,
     pub(crate) queue: Arc<FakeQueue>,
     pub(crate) bus: Arc<queue::FakeBus>,
+    pub(crate) gate: Arc<FakeGate>,
     pub(crate) journal: Journal,
     pub(crate) faults: Faults,
 }
@@ -316,6 +319,7 @@ impl Node {
         });
         let queue = Arc::new(FakeQueue::new(faults.clone()));
         let bus = Arc::new(queue::FakeBus::new(journal.clone()));
+        let gate = Arc::new(FakeGate::new(journal.clone(), faults.clone()));
         let ports = Ports {
             clock: clock.clone(),
             random: Arc::new(FixedRandom),
@@ -329,9 +333,9 @@ impl Node {
             queue: queue.clone(),
             timers: Arc::new(queue::FakeTimers::new(journal.clone())),
             bus: bus.clone(),
-            gate: Arc::new(OpenGate),
+            gate: gate.clone(),
         };
-        Self { ports, clock, store, provider, queue, bus, journal, faults }
+        Self { ports, clock, store, provider, queue, bus, gate, journal, faults }
     }
 
     /// Gives these people units, or standby, as their requests would; says nothing in the journal.

@@ -122,6 +122,7 @@ impl Follower {
         }
         self.seen = ids.into_iter().collect();
         self.caught_up_at = Some(began);
+        self.board.note_claims(began);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl PersonalStanding {
     }
 }
 
-/// Looks a claim up: the row if there is one, else what this node remembers. The row is not read when this node knows,
+/// Looks a claim up: the row if there is one, else what this node or the gate remembers. The row is not read when this node knows,
 /// as of at most a second ago, that there is none: a crowd that connects before the opening costs the database nothing.
 /// The board learns nothing from it: what it learns here, its follower would not tell to the person's other sockets.
 pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> PortResult<ClaimView> {
@@ -69,11 +69,18 @@ pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> Por
             PersonalState::Claimed(claim) => return view_claim(ports, claim).await,
             PersonalState::Queued => PersonalStanding::Queued,
             PersonalState::Rejected => PersonalStanding::Rejected,
+            PersonalState::Unknown if was_refused(ports, sale, user).await => PersonalStanding::Rejected,
             PersonalState::Unknown => PersonalStanding::None,
         };
         return Ok(ClaimView { sale: id, standing, position: None, order: None });
     };
     view_claim(ports, claim).await
+}
+
+/// Whether the gate refused this person; nobody was before the sale opened, and a gate that is gone remembers nobody.
+async fn was_refused(ports: &Ports, sale: &BoardSale, user: UserId) -> bool {
+    let has_opened = sale.sale.terms.starts_at <= ports.clock.now();
+    has_opened && ports.gate.was_refused(sale.sale.id, user).await.unwrap_or(false)
 }
 
 /// A claim as its person sees it, with the place or the order that belongs to its status.

@@ -155,7 +155,7 @@ impl RequestDesk {
             accepted_at: now,
             fate: watch::Sender::new(Fate::Open),
         });
-        let asked = sale.people.ask(user, || batch.fate.subscribe(), sale.people_max(), now);
+        let asked = sale.people.ask(user, || batch.fate.subscribe(), sale.people_share(), now);
         let asked = match asked {
             Asking::Claimed(claim) => Asked::Claimed(claim),
             Asking::Queued => Asked::Queued,

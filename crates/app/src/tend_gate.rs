@@ -1,6 +1,6 @@
 //! Keeps the gate of a sale as the database is: loads it when it knows nothing, and repairs it each second.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use miaosha_domain::gate::GateLimit;
@@ -41,18 +41,18 @@ async fn top_up(ports: &Ports, sale: SaleId) -> PortResult<()> {
 pub struct GateTender {
     /// Since when a gate refuses newcomers although the database has something for them.
     full_since: HashMap<SaleId, Timestamp>,
-    /// Gates that differed from the database at the last look, as of this version.
-    differed_at: HashMap<SaleId, u64>,
+    /// Gates that had fewer claims than the database at the last look.
+    lacked: HashSet<SaleId>,
 }
 
 impl GateTender {
     /// Repairs a gate, by what it said when it was told how things are: loads it if it knows nothing or stays full for
-    /// no reason; tops it up if it twice had not the claims, or not the people standing by, that the database has.
+    /// no reason; tops it up if it twice had fewer claims than the database.
     ///
     /// Once is no reason: another process may be about to tell it.
     pub async fn tend(&mut self, ports: &Ports, sale: SaleId, settled: &SaleSettled) -> PortResult<()> {
         let (Some(limit), Some(report)) = (settled.limit, settled.gate) else { return Ok(()) };
-        let GateReport::Known { claims, standing, is_full } = report else {
+        let GateReport::Known { claims, is_full, .. } = report else {
             return load_gate(ports, sale).await;
         };
         if self.stays_full(sale, is_full && limit.is_open(), ports.clock.now()) {
@@ -60,8 +60,7 @@ impl GateTender {
             load_gate(ports, sale).await?;
             self.full_since.remove(&sale);
         }
-        let differs = claims < limit.claims || standing != limit.standing;
-        if self.differs_again(sale, differs.then_some(limit.version)) {
+        if self.lacks_again(sale, claims < limit.claims) {
             top_up(ports, sale).await?;
         }
         Ok(())
@@ -70,7 +69,7 @@ impl GateTender {
     /// Forgets every sale that is not among these.
     pub(crate) fn forget_all_but(&mut self, sales: &[SaleId]) {
         self.full_since.retain(|sale, _| sales.contains(sale));
-        self.differed_at.retain(|sale, _| sales.contains(sale));
+        self.lacked.retain(|sale| sales.contains(sale));
     }
 
     fn stays_full(&mut self, sale: SaleId, is_full: bool, now: Timestamp) -> bool {
@@ -82,13 +81,14 @@ impl GateTender {
         now.saturating_since(since) >= FULL_TOLERATED
     }
 
-    fn differs_again(&mut self, sale: SaleId, differs_at: Option<u64>) -> bool {
-        match differs_at {
-            None => {
-                self.differed_at.remove(&sale);
-                false
-            }
-            Some(version) => self.differed_at.insert(sale, version).is_some(),
+    fn lacks_again(&mut self, sale: SaleId, lacks: bool) -> bool {
+        if !lacks {
+            self.lacked.remove(&sale);
+            return false;
         }
+        !self.lacked.insert(sale)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a program for a terminal, run by hand")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -13,6 +14,7 @@ use miaosha_distributed::mysql::{Mysql, MysqlConfig, migrate};
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::payment;
 use miaosha_domain::sale::Book;
+use miaosha_embedded::SystemClock;
 use miaosha_testkit::contract::scene::{self, TERMS, payment_id, sale_id, user};
 
 #[tokio::main(flavor = "current_thread")]
@@ -27,7 +29,7 @@ async fn main() {
         read_timeout: Duration::from_secs(10),
         ..MysqlConfig::new(url)
     };
-    let mysql = Mysql::connect(&config).await.unwrap();
+    let mysql = Mysql::connect(&config, Arc::new(SystemClock)).await.unwrap();
     let first = 1 + mysql
         .sales
         .list(None, 1, miaosha_app::ports::Freshness::Fresh)

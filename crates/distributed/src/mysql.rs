@@ -18,6 +18,7 @@ mod replicas;
 mod rows;
 mod sale_store;
 mod sale_transaction;
+mod sandbox;
 mod script;
 mod server;
 mod transaction;
@@ -27,7 +28,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use miaosha_app::ports::{ClaimStore, IdempotencyStore, OrderStore, PaymentStore, SaleStore, UserStore};
+use miaosha_app::ports::{
+    ClaimStore, Clock, IdempotencyStore, OrderStore, PaymentProvider, PaymentStore, PortError, PortResult,
+    SaleStore, UserStore,
+};
+use miaosha_domain::time::Timestamp;
 use sqlx::mysql::MySqlConnectOptions;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +41,7 @@ pub use open::OpenError;
 
 use database::Database;
 use replicas::Replicas;
+use script::Script;
 use server::{Server, connect_options};
 
 /// Where the database is, and how much of it one process takes.
@@ -107,6 +113,8 @@ pub struct Mysql {
     pub users: Arc<dyn UserStore>,
     /// Answers kept for repeated requests.
     pub idempotency: Arc<dyn IdempotencyStore>,
+    /// The payment sandbox.
+    pub sandbox: Arc<dyn PaymentProvider>,
     database: Arc<Database>,
 }
 
@@ -115,7 +123,7 @@ impl Mysql {
     ///
     /// # Errors
     /// [`OpenError`]: the primary cannot be reached, may forget commits, or has the schema of another program.
-    pub async fn connect(config: &MysqlConfig) -> Result<Self, OpenError> {
+    pub async fn connect(config: &MysqlConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let options = connect_options(&config.primary)?;
         if options.get_database().is_none_or(str::is_empty) {
             return Err(OpenError::NoDatabaseNamed);
@@ -124,10 +132,10 @@ impl Mysql {
         open::check(&mut connection, config.accept_unsafe_flush).await?;
         let replicas =
             config.replicas.iter().map(|url| connect_options(url)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self::of(Arc::new(start(config, &options, &replicas))))
+        Ok(Self::of(Arc::new(start(config, &options, &replicas)), clock))
     }
 
-    fn of(database: Arc<Database>) -> Self {
+    fn of(database: Arc<Database>, clock: Arc<dyn Clock>) -> Self {
         Self {
             sales: Arc::new(sale_store::MysqlSaleStore::new(Arc::clone(&database))),
             claims: Arc::new(claim_store::MysqlClaimStore::new(Arc::clone(&database))),
@@ -135,8 +143,16 @@ impl Mysql {
             payments: Arc::new(payment_store::MysqlPaymentStore::new(Arc::clone(&database))),
             users: Arc::new(user_store::MysqlUserStore::new(Arc::clone(&database))),
             idempotency: Arc::new(idempotency_store::MysqlIdempotencyStore::new(Arc::clone(&database))),
+            sandbox: Arc::new(sandbox::MysqlSandbox::new(Arc::clone(&database), clock)),
             database,
         }
+    }
+
+    /// The clock of the primary.
+    pub async fn now(&self) -> PortResult<Timestamp> {
+        let select = Script::of(concat!("SELECT ", rows::now_ms!()), &[]);
+        let now = self.database.lookup("read the clock", select, |row| rows::timestamp(row, 0)).await?;
+        now.ok_or_else(|| PortError::retryable("read the clock", "no answer"))
     }
 
     /// Ends what is under way, rolls back transactions that nobody commits within five seconds, and closes the

@@ -1,1 +1,243 @@
 //! RabbitMQ: accepted requests on their way, and wake-ups for deadlines.
+//!
+//! A process holds up to three connections: one to publish (which the broker may block without stopping the others),
+//! one for requests and one for wake-ups, the latter two only once something is asked for. Each mends itself. Nothing
+//! here decides anything, and the queues are no truth: the database is.
+//!
+//! Read on in `topology`, then `publisher` and `intake`.
+
+mod connection;
+mod dead_letters;
+mod intake;
+mod message;
+mod publisher;
+mod request_queue;
+mod timer_queue;
+mod topology;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use miaosha_app::ports::{Clock, PortError, PortResult};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use self::connection::{Duty, keep_serving};
+use self::dead_letters::DeadLetters;
+use self::intake::{Intake, IntakeDuty};
+use self::publisher::Publisher;
+pub use self::request_queue::RabbitQueue;
+use self::request_queue::Routes;
+pub use self::timer_queue::RabbitTimers;
+use self::timer_queue::{Ladder, Schedule, WakeUps};
+use self::topology::Topology;
+
+const CONFIGURE: &str = "configure RabbitMQ";
+/// Names of exchanges and queues are at most 255 bytes.
+const PREFIX_LEN_MAX: usize = 200;
+
+/// How to use a broker. All processes of a site must agree on `prefix`, `shards`, `waits` and `parked_for`.
+#[derive(Clone)]
+pub struct RabbitConfig {
+    /// `amqp://user:password@host:port/vhost`.
+    pub uri: String,
+    /// In front of the name of every exchange and queue.
+    pub prefix: String,
+    /// How many queues the sales are spread over: a hot sale delays only those of its own queue.
+    pub shards: usize,
+    /// How many batches of each shard a process holds beyond the one it decides.
+    pub prefetch: u16,
+    /// How long `publish` and `schedule` wait for the broker. It is also how long confirms may stay away before calls
+    /// fail at once.
+    pub publish_limit: Duration,
+    /// How long settling a delivery waits for the broker.
+    pub settle_limit: Duration,
+    /// The most messages of a shard that are sent and not confirmed.
+    pub unconfirmed_max: usize,
+    /// A connection that is silent for twice this long is given up. Whole seconds, at least one.
+    pub heartbeat: Duration,
+    /// The waits that there are queues for: the holds that are common here, and shorter ones to walk any other time.
+    pub waits: Vec<Duration>,
+    /// How long a batch of a paused sale is parked before it is looked at again.
+    pub parked_for: Duration,
+}
+
+impl RabbitConfig {
+    /// The defaults, for the broker at `uri`.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Self {
+            uri: uri.into(),
+            prefix: "miaosha.".to_owned(),
+            shards: 4,
+            prefetch: 8,
+            publish_limit: Duration::from_millis(900),
+            settle_limit: Duration::from_secs(5),
+            unconfirmed_max: 256,
+            heartbeat: Duration::from_secs(5),
+            waits: [100, 300, 1_000, 3_000, 10_000, 30_000, 60_000, 300_000, 600_000]
+                .map(Duration::from_millis)
+                .to_vec(),
+            parked_for: Duration::from_secs(1),
+        }
+    }
+
+    fn require_uri(&self) -> PortResult<AMQPUri> {
+        let mut uri: AMQPUri =
+            self.uri.parse().map_err(|reason: String| PortError::terminal(CONFIGURE, reason))?;
+        let heartbeat_s = u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1);
+        uri.query.heartbeat = Some(heartbeat_s);
+        Ok(uri)
+    }
+}
+
+impl fmt::Debug for RabbitConfig {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { prefix, shards, .. } = self;
+        f.debug_struct("RabbitConfig").field("prefix", prefix).field("shards", shards).finish_non_exhaustive()
+    }
+}
+
+/// The broker as this process uses it. Dropping it ends its connections.
+#[derive(Debug)]
+pub struct Rabbit {
+    queue: Arc<RabbitQueue>,
+    timers: Arc<RabbitTimers>,
+    intake: Arc<Intake>,
+    tasks: TaskTracker,
+    stopped: CancellationToken,
+    closing: CancellationToken,
+    settle_limit: Duration,
+    _close_on_drop: DropGuard,
+}
+
+impl Rabbit {
+    /// Connects and declares the topology. With the broker gone it succeeds as well, with a warning, and goes on trying;
+    /// calls are then answered by `Retryable`. Wants a Tokio runtime, on which its tasks run.
+    ///
+    /// # Errors
+    /// `Terminal` for a configuration that cannot work.
+    pub async fn connect(config: &RabbitConfig, clock: Arc<dyn Clock>) -> PortResult<Self> {
+        let uri = config.require_uri()?;
+        let fits = config.shards > 0
+            && config.prefetch > 0
+            && config.unconfirmed_max > 0
+            && config.prefix.len() <= PREFIX_LEN_MAX;
+        let ladder = Ladder::new(config.waits.clone()).filter(|_| fits);
+        let ladder =
+            ladder.ok_or_else(|| PortError::terminal(CONFIGURE, "a count is zero, or the prefix long"))?;
+
+        let (stopped, closing) = (CancellationToken::new(), CancellationToken::new());
+        let topology = Arc::new(Topology::new(config));
+        let lanes = config.shards + 1;
+        let (unconfirmed_max, limit) = (config.unconfirmed_max, config.publish_limit);
+        let publisher = Arc::new(Publisher::new(Arc::clone(&topology), lanes, unconfirmed_max, limit));
+        let dead_letters = DeadLetters {
+            topology: Arc::clone(&topology),
+            publisher: Arc::clone(&publisher),
+            limit: config.settle_limit,
+        };
+        let intake = Arc::new(Intake::new(
+            Arc::clone(&topology),
+            dead_letters.clone(),
+            config.prefetch,
+            stopped.clone(),
+        ));
+        let queue = Arc::new(RabbitQueue {
+            routes: Routes {
+                topology: Arc::clone(&topology),
+                publisher: Arc::clone(&publisher),
+                intake: Arc::clone(&intake),
+                dead_letters: dead_letters.clone(),
+                settle_limit: config.settle_limit,
+            },
+            publish_limit: limit,
+            wanted: CancellationToken::new(),
+            stopped: stopped.clone(),
+        });
+        let lane = config.shards;
+        let schedule =
+            Arc::new(Schedule { topology, publisher: Arc::clone(&publisher), lane, limit, clock, ladder });
+        // One at hand is enough: a consumer that asks for the next has dealt with the last.
+        let (woken_in, woken) = mpsc::channel(1);
+        let timers = Arc::new(RabbitTimers {
+            schedule: Arc::clone(&schedule),
+            woken: Mutex::new(woken),
+            wanted: CancellationToken::new(),
+            stopped: stopped.clone(),
+        });
+        let wake_ups = WakeUps { schedule, dead_letters, woken: woken_in, stopped: stopped.clone() };
+
+        let tasks = TaskTracker::new();
+        let at_once = CancellationToken::new();
+        at_once.cancel();
+        let attempted = start(&tasks, publisher, &uri, at_once, &closing);
+        let _ =
+            start(&tasks, Arc::new(IntakeDuty(Arc::clone(&intake))), &uri, queue.wanted.clone(), &closing);
+        let _ = start(&tasks, Arc::new(wake_ups), &uri, timers.wanted.clone(), &closing);
+        attempted.cancelled().await;
+        let close_on_drop = closing.clone().drop_guard();
+        let settle_limit = config.settle_limit;
+        Ok(Self {
+            queue,
+            timers,
+            intake,
+            tasks,
+            stopped,
+            closing,
+            settle_limit,
+            _close_on_drop: close_on_drop,
+        })
+    }
+
+    /// Accepted buy requests.
+    pub fn queue(&self) -> Arc<RabbitQueue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Wake-ups.
+    pub fn timers(&self) -> Arc<RabbitTimers> {
+        Arc::clone(&self.timers)
+    }
+
+    /// Ends both queues: `next` returns `None`, `publish` an error, and what waits in this process goes back to the
+    /// broker. What was delivered may still be settled. Idempotent.
+    pub fn stop(&self) {
+        self.stopped.cancel();
+    }
+
+    /// Stops, waits until all that was delivered is settled, at most for [`RabbitConfig::settle_limit`], and says goodbye
+    /// to the broker. What is not settled by then comes again.
+    pub async fn close(&self) {
+        self.stop();
+        if timeout(self.settle_limit, self.intake.settled()).await.is_err() {
+            warn!("batches are still in hand: they come again");
+        }
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Serves a duty once it is wanted, until all is closed. The token tells when the first attempt to connect is over.
+fn start(
+    tasks: &TaskTracker,
+    duty: Arc<dyn Duty>,
+    uri: &AMQPUri,
+    wanted: CancellationToken,
+    closing: &CancellationToken,
+) -> CancellationToken {
+    let attempted = CancellationToken::new();
+    let (uri, closing, first) = (uri.clone(), closing.clone(), attempted.clone());
+    tasks.spawn(async move {
+        if closing.run_until_cancelled(wanted.cancelled()).await.is_some() {
+            keep_serving(duty.as_ref(), &uri, &first, &closing).await;
+        }
+    });
+    attempted
+}

@@ -1,1 +1,140 @@
 //! Redis Cluster: the gate, news of commits, the people cap.
+//!
+//! It is never asked for the truth: it may forget, lag, fail over or be gone, and everything goes on without it, slower.
+//! So every call fails within a bounded time, and at once while Redis is known to be away. Start with
+//! [`Redis::connect`]; what Redis itself runs is in `redis/functions.lua`.
+
+mod bus;
+mod circuit;
+mod config;
+mod connection;
+mod failure;
+mod functions;
+mod gate;
+mod keys;
+mod link;
+mod people_cap;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use miaosha_app::ports::Random;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use bus::{FanOut, Listener};
+use circuit::Circuits;
+use connection::Target;
+use keys::Keys;
+use link::Link;
+
+pub use bus::RedisBus;
+pub use config::{OpenError, RedisConfig};
+pub use gate::RedisGate;
+pub use people_cap::RedisPeopleCap;
+
+/// How long the start waits to hear other processes.
+const LISTENING_MAX: Duration = Duration::from_secs(2);
+
+/// The ports that Redis serves.
+#[derive(Debug)]
+pub struct Redis {
+    gate: Arc<RedisGate>,
+    people_cap: Arc<RedisPeopleCap>,
+    bus: Arc<RedisBus>,
+    link: Arc<Link>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Redis {
+    /// Connects, and keeps connecting again for as long as it is not closed. Succeeds also while Redis is away, which is
+    /// logged. `random` tells this process' news from those of others.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the configuration cannot be used.
+    pub async fn connect(config: &RedisConfig, random: &dyn Random) -> Result<Self, OpenError> {
+        let target = Target::new(config)?;
+        let keys = Keys::new(&config.key_prefix);
+        let link = Link::open(target.clone()).await?;
+        let circuits = Arc::new(Circuits::new());
+        let mut origin = [0; 8];
+        random.fill(&mut origin);
+        let origin = u64::from_ne_bytes(origin);
+        let fan_out = FanOut::new();
+        let (bus, senders) = RedisBus::new(fan_out.clone(), origin, &keys, &link, config.batch_timeout);
+        let redis = Self {
+            gate: Arc::new(RedisGate::new(
+                Arc::clone(&link),
+                Arc::clone(&circuits),
+                keys.clone(),
+                config.request_timeout,
+                config.batch_timeout,
+            )),
+            people_cap: Arc::new(RedisPeopleCap::new(
+                Arc::clone(&link),
+                circuits,
+                keys.clone(),
+                config.request_timeout,
+            )),
+            bus: Arc::new(bus),
+            link: Arc::clone(&link),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        redis.spawn(async move { link.keep().await });
+        for sender in senders {
+            redis.spawn(sender.run());
+        }
+        let (is_listening, listening) = oneshot::channel();
+        redis.spawn(Listener::new(target, &keys, origin, fan_out).run(is_listening));
+        // News is heard late rather than never if this is not long enough.
+        let _ = timeout(LISTENING_MAX, listening).await;
+        Ok(redis)
+    }
+
+    /// The gates of all sales.
+    pub fn gate(&self) -> Arc<RedisGate> {
+        Arc::clone(&self.gate)
+    }
+
+    /// The places of all sales.
+    pub fn people_cap(&self) -> Arc<RedisPeopleCap> {
+        Arc::clone(&self.people_cap)
+    }
+
+    /// The bus.
+    pub fn bus(&self) -> Arc<RedisBus> {
+        Arc::clone(&self.bus)
+    }
+
+    /// Ends the bus, the connections and every task. Calls on ports afterwards are errors, news goes nowhere.
+    /// Idempotent.
+    pub async fn close(&self) {
+        self.bus.shut_down();
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.link.close();
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+}
+
+impl Drop for Redis {
+    /// As [`Redis::close`], but does not wait.
+    fn drop(&mut self) {
+        self.bus.shut_down();
+        self.stop.cancel();
+    }
+}

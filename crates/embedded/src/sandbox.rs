@@ -3,10 +3,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use miaosha_app::ports::{Clock, InvalidCard, PaymentMethod, PaymentProvider, PortError, PortResult};
+use miaosha_app::sandbox::{Card, Kept, lookup_state, state_name};
 use miaosha_domain::ids::PaymentId;
 use miaosha_domain::money::Money;
 use miaosha_domain::payment::ProviderState;
@@ -26,52 +26,6 @@ const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema/sandbox_0001_first.sql
 const SELECT: &str = "SELECT state, decided_at FROM sandbox_payments WHERE id = ?1";
 const UPSERT: &str = "INSERT INTO sandbox_payments (id, state, decided_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (id) DO UPDATE SET state = ?2, decided_at = ?3";
-
-/// How long the slow card takes.
-const PENDING_FOR: Duration = Duration::from_secs(5);
-
-/// What a card does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Card {
-    Pays,
-    Declined,
-    PaysLater,
-    LosesAnswer,
-}
-
-impl Card {
-    fn of(method: &PaymentMethod) -> Result<Self, InvalidCard> {
-        let PaymentMethod::Sandbox { card } = method;
-        match card.as_str() {
-            "4242424242424242" => Ok(Self::Pays),
-            "4000000000000002" => Ok(Self::Declined),
-            "4000000000000259" => Ok(Self::PaysLater),
-            "4000000000000341" => Ok(Self::LosesAnswer),
-            _ => Err(InvalidCard),
-        }
-    }
-}
-
-/// What the sandbox keeps of a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kept {
-    state: ProviderState,
-    /// When a pending payment is authorised.
-    decided_at: Option<Timestamp>,
-}
-
-impl Kept {
-    fn settled(state: ProviderState) -> Self {
-        Self { state, decided_at: None }
-    }
-
-    fn as_of(self, now: Timestamp) -> Self {
-        match self.decided_at {
-            Some(at) if at <= now => Self::settled(ProviderState::Authorised),
-            _ => self,
-        }
-    }
-}
 
 impl SandboxProvider {
     /// Opens the sandbox's file in a directory that `lock` holds, or makes it.
@@ -115,8 +69,11 @@ impl SandboxProvider {
                 let before = select(&transaction, id)?.as_of(now);
                 let after = step(before);
                 if after != before {
-                    let params =
-                        params![id.get(), name(after.state), after.decided_at.map(Timestamp::as_millis)];
+                    let params = params![
+                        id.get(),
+                        state_name(after.state),
+                        after.decided_at.map(Timestamp::as_millis)
+                    ];
                     transaction.prepare_cached(UPSERT)?.execute(params)?;
                 }
                 transaction.commit()?;
@@ -140,19 +97,9 @@ impl PaymentProvider for SandboxProvider {
     ) -> PortResult<ProviderState> {
         const WHAT: &str = "authorise a payment";
         let card = Card::of(method).map_err(|invalid| PortError::terminal(WHAT, invalid))?;
-        let decided_at = self.clock.now() + PENDING_FOR;
-        let (before, after) = self
-            .step_from(WHAT, payment, move |before| match (before.state, card) {
-                (ProviderState::Unknown, Card::Pays | Card::LosesAnswer) => {
-                    Kept::settled(ProviderState::Authorised)
-                }
-                (ProviderState::Unknown, Card::Declined) => Kept::settled(ProviderState::Declined),
-                (ProviderState::Unknown, Card::PaysLater) => {
-                    Kept { state: ProviderState::Pending, decided_at: Some(decided_at) }
-                }
-                _ => before,
-            })
-            .await?;
+        let now = self.clock.now();
+        let (before, after) =
+            self.step_from(WHAT, payment, move |before| before.authorise(card, now)).await?;
         if card == Card::LosesAnswer && before == ProviderState::Unknown {
             return Err(PortError::retryable(WHAT, "the answer is lost, as this card asks for"));
         }
@@ -160,29 +107,15 @@ impl PaymentProvider for SandboxProvider {
     }
 
     async fn capture(&self, payment: PaymentId) -> PortResult<ProviderState> {
-        self.step("capture a payment", payment, |before| match before.state {
-            ProviderState::Authorised => Kept::settled(ProviderState::Captured),
-            _ => before,
-        })
-        .await
+        self.step("capture a payment", payment, Kept::capture).await
     }
 
     async fn void(&self, payment: PaymentId) -> PortResult<ProviderState> {
-        self.step("void a payment", payment, |before| match before.state {
-            ProviderState::Unknown | ProviderState::Pending | ProviderState::Authorised => {
-                Kept::settled(ProviderState::Voided)
-            }
-            _ => before,
-        })
-        .await
+        self.step("void a payment", payment, Kept::void).await
     }
 
     async fn refund(&self, payment: PaymentId) -> PortResult<ProviderState> {
-        self.step("refund a payment", payment, |before| match before.state {
-            ProviderState::Captured => Kept::settled(ProviderState::Refunded),
-            _ => before,
-        })
-        .await
+        self.step("refund a payment", payment, Kept::refund).await
     }
 
     async fn query(&self, payment: PaymentId) -> PortResult<ProviderState> {
@@ -194,33 +127,7 @@ fn select(connection: &Connection, id: PaymentId) -> rusqlite::Result<Kept> {
     let mut select = connection.prepare_cached(SELECT)?;
     let kept = select.query_row([id.get()], |row| {
         let decided_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_millis);
-        Ok(Kept { state: named(row, 0, lookup)?, decided_at })
+        Ok(Kept { state: named(row, 0, lookup_state)?, decided_at })
     });
-    Ok(kept.optional()?.unwrap_or(Kept::settled(ProviderState::Unknown)))
-}
-
-/// The states that have a row.
-const STATES: [ProviderState; 6] = [
-    ProviderState::Pending,
-    ProviderState::Authorised,
-    ProviderState::Captured,
-    ProviderState::Declined,
-    ProviderState::Voided,
-    ProviderState::Refunded,
-];
-
-const fn name(state: ProviderState) -> &'static str {
-    match state {
-        ProviderState::Unknown => "unknown",
-        ProviderState::Pending => "pending",
-        ProviderState::Authorised => "authorised",
-        ProviderState::Captured => "captured",
-        ProviderState::Declined => "declined",
-        ProviderState::Voided => "voided",
-        ProviderState::Refunded => "refunded",
-    }
-}
-
-fn lookup(text: &str) -> Option<ProviderState> {
-    STATES.into_iter().find(|state| name(*state) == text)
+    Ok(kept.optional()?.unwrap_or(Kept::UNKNOWN))
 }

@@ -23,6 +23,10 @@ pub enum CorsOrigin {
 /// How a server behaves. [`Config::default`] has the values of the reference implementation where it has any.
 #[derive(Clone)]
 pub struct Config {
+    /// Which of several servers behind one address this is. The names of its sessions begin with the number and a dash,
+    /// so that a load balancer can bring the requests of a long-polling client to it; sessions of another node are
+    /// unknown here. Two live servers behind one address need different numbers.
+    pub node: u16,
     /// The threads that hold the connections; at least 1, at most 255.
     pub reactors: usize,
     /// The namespaces that exist, each beginning with a slash; at most 255.
@@ -58,6 +62,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            node: 0,
             reactors: 1,
             namespaces: vec!["/".to_owned()],
             ping_interval: Duration::from_secs(25),
@@ -81,6 +86,7 @@ impl std::fmt::Debug for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Config")
+            .field("node", &self.node)
             .field("reactors", &self.reactors)
             .field("namespaces", &self.namespaces)
             .field("max_connections", &self.max_connections)

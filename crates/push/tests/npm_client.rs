@@ -1,9 +1,10 @@
 //! The real npm `socket.io-client` against a server of this crate, on each of its transports.
 //!
-//! What the client expects is in `npm/client.test.js`; here is the server that it speaks to. Needs Node.js and npm.
+//! What the client expects is in `npm/`; here are the servers that it speaks to. Needs Node.js and npm.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -87,13 +88,93 @@ impl Application for Obedient {
     }
 }
 
-#[test]
-fn the_npm_client_works_on_each_of_its_transports() {
+/// Says which server it is; asked to drain, has new connections brought to the other first.
+struct Draining {
+    relay: Relay,
+    other: SocketAddr,
+}
+
+impl Application for Draining {
+    fn connect(&self, _server: &Server, _request: &ConnectRequest<'_>) -> Admission {
+        Admission::Accept { tag: None }
+    }
+
+    fn event(&self, server: &Server, event: &ClientEvent<'_>) {
+        match (event.name, event.ack) {
+            ("where", Some(ack)) => server.acknowledge(ack, &[&server.config().node.to_string()]),
+            ("drain", None) => {
+                *self.relay.target.lock().unwrap() = self.other;
+                server.drain(Duration::from_millis(event.arguments[0].get().parse().unwrap()));
+            }
+            (name, _) => panic!("nobody asks for {name}"),
+        }
+    }
+}
+
+/// Brings each new connection to where the target is then, as a load balancer would.
+#[derive(Clone)]
+struct Relay {
+    address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
+}
+
+impl Relay {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let relay = Self { address, target: Arc::new(Mutex::new(address)) };
+        let target = relay.target.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, target) = (client.unwrap(), *target.lock().unwrap());
+                let server = TcpStream::connect(target).unwrap();
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    std::thread::spawn(move || carry(from, &to));
+                }
+            }
+        });
+        relay
+    }
+}
+
+/// Carries bytes one way until either end is gone.
+fn carry(mut from: TcpStream, mut to: &TcpStream) {
+    // Either end may break off at any time; that is the end here.
+    let _broken = std::io::copy(&mut from, &mut to);
+    let _gone = to.shutdown(std::net::Shutdown::Write);
+}
+
+/// Runs a file of the client's tests against this address.
+fn run_client(tests: &str, server: SocketAddr) {
+    static INSTALLING: Mutex<()> = Mutex::new(());
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm");
+    let installing = INSTALLING.lock().unwrap();
     if !directory.join("node_modules").exists() {
         let installed = Command::new("npm").arg("ci").current_dir(&directory).status();
         assert!(installed.expect("npm is installed").success(), "npm ci");
     }
+    drop(installing);
+    let tested = Command::new("node")
+        .args(["--test", "--test-force-exit", "--test-reporter=spec", tests])
+        .env("SERVER_URL", format!("http://{server}"))
+        .current_dir(&directory)
+        .output()
+        .expect("node is installed");
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stdout));
+}
+
+/// Serves a Socket.IO server on a free port until the process ends.
+fn serve(server: &Server) -> SocketAddr {
+    let listeners = serving::bind("127.0.0.1:0").unwrap();
+    let address = listeners[0].local_addr().unwrap();
+    let routes = vec![("/socket.io/", server.clone())];
+    std::thread::spawn(move || serving::serve(listeners, routes));
+    address
+}
+
+#[test]
+fn the_npm_client_works_on_each_of_its_transports() {
     let config = Config {
         reactors: 2,
         namespaces: vec!["/".to_owned(), "/custom".to_owned()],
@@ -102,18 +183,25 @@ fn the_npm_client_works_on_each_of_its_transports() {
         ..Config::default()
     };
     let server = Server::start(config, Arc::<Obedient>::default()).unwrap();
-    let listeners = serving::bind("127.0.0.1:0").unwrap();
-    let address = listeners[0].local_addr().unwrap();
-    let routes = vec![("/socket.io/", server.clone())];
-    std::thread::spawn(move || serving::serve(listeners, routes));
-
-    let tested = Command::new("node")
-        .args(["--test", "--test-force-exit", "--test-reporter=spec", "client.test.js"])
-        .env("SERVER_URL", format!("http://{address}"))
-        .current_dir(&directory)
-        .output()
-        .expect("node is installed");
-    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stdout));
+    run_client("client.test.js", serve(&server));
     server.shut_down();
     assert_eq!(server.counts().sockets, 0);
+}
+
+#[test]
+fn the_npm_client_moves_to_another_server_when_its_own_drains() {
+    let relay = Relay::start();
+    let start = |node, other| {
+        let application = Draining { relay: relay.clone(), other };
+        Server::start(Config { node, ..Config::default() }, Arc::new(application)).unwrap()
+    };
+    let second = start(2, relay.address);
+    let second_address = serve(&second);
+    let first = start(1, second_address);
+    *relay.target.lock().unwrap() = serve(&first);
+    run_client("drain.test.js", relay.address);
+    assert_eq!(first.counts().sockets, 0);
+    for server in [first, second] {
+        server.shut_down();
+    }
 }

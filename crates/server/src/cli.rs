@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Bring the database's schema up to date.
     #[command(after_help = "Example:\n  miaosha migrate --data-dir /var/lib/miaosha")]
     Migrate,
+    /// Rebuild by hand what a site rebuilds by itself: gates and every node's knowledge of each sale.
+    #[command(after_help = "Example:\n  miaosha recover --config miaosha.toml")]
+    Recover,
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -46,6 +46,15 @@ pub(crate) async fn sale(site: &mut Site, command: &SaleCommand, as_json: bool) 
     show(&answer, as_json, pairs)
 }
 
+/// Runs `recover`.
+pub(crate) async fn recover(site: &mut Site, as_json: bool) -> anyhow::Result<ExitCode> {
+    let answer = site.call(Method::POST, "/api/v1/admin/recover", None).await?;
+    show(&answer, as_json, |body| {
+        let sales = body["sales"].as_array().into_iter().flatten();
+        sales.filter_map(Value::as_str).fold(String::new(), |text, sale| text + sale + "\n")
+    })
+}
+
 /// Runs a `user` command.
 pub(crate) async fn user(site: &mut Site, command: &UserCommand, as_json: bool) -> anyhow::Result<ExitCode> {
     let UserCommand::Create { email, role } = command;

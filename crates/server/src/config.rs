@@ -1,6 +1,9 @@
 //! Configuration: defaults, then the file, then the environment, then flags. The only place that reads the environment.
 //!
-//! Every value has its unit in its name. Unknown keys are an error. `miaosha config print` shows what is in force.
+//! Every value has its unit in its name. Unknown keys are an error. `miaosha config print` shows what is in force, but
+//! for what is secret.
+
+mod engines;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use engines::{MysqlConfig, RabbitmqConfig, RedisConfig, SecretsConfig};
 
 /// Everything that can be set. The commented example is `deploy/miaosha.example.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +29,10 @@ pub(crate) struct Config {
     pub(crate) checkout: CheckoutConfig,
     pub(crate) accounts: AccountsConfig,
     pub(crate) push: PushConfig,
+    pub(crate) redis: RedisConfig,
+    pub(crate) rabbitmq: RabbitmqConfig,
+    pub(crate) mysql: MysqlConfig,
+    pub(crate) secrets: SecretsConfig,
     pub(crate) log: LogConfig,
     pub(crate) dev: DevConfig,
 }
@@ -34,6 +43,8 @@ pub(crate) struct Config {
 pub(crate) enum Backend {
     /// One machine: `SQLite` and in-process queues.
     Embedded,
+    /// Fleets: Redis Cluster, RabbitMQ and `MySQL` with read replicas.
+    Distributed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +137,10 @@ impl Default for Config {
             checkout: CheckoutConfig::default(),
             accounts: AccountsConfig::default(),
             push: PushConfig::default(),
+            redis: RedisConfig::default(),
+            rabbitmq: RabbitmqConfig::default(),
+            mysql: MysqlConfig::default(),
+            secrets: SecretsConfig::default(),
             log: LogConfig::default(),
             dev: DevConfig::default(),
         }
@@ -198,10 +213,7 @@ const ENV_PREFIX: &str = "MIAOSHA";
 impl Config {
     /// Reads and checks the configuration.
     pub(crate) fn load(flags: Flags) -> anyhow::Result<Self> {
-        let environment = config::Environment::with_prefix(ENV_PREFIX)
-            .prefix_separator("_")
-            .separator("__")
-            .try_parsing(true);
+        let environment = config::Environment::with_prefix(ENV_PREFIX).prefix_separator("_").separator("__");
         Self::load_from(flags, environment)
     }
 
@@ -209,6 +221,10 @@ impl Config {
         let mut builder = config::Config::builder();
         if let Some(file) = &flags.file {
             builder = builder.add_source(config::File::from(file.as_path()).format(config::FileFormat::Toml));
+        }
+        let mut environment = environment.try_parsing(true).list_separator(",");
+        for list in engines::LISTS {
+            environment = environment.with_list_parse_key(list);
         }
         let mut config: Self = builder
             .add_source(environment)
@@ -236,6 +252,9 @@ impl Config {
         ensure!(self.buying.batches_in_flight_max > 0, "buying.batches_in_flight_max must be at least 1");
         ensure!(self.server.connections_max > 0, "server.connections_max must be at least 1");
         ensure!(self.push.ping_interval_ms > 0, "push.ping_interval_ms must be at least 1");
+        if self.backend == Backend::Distributed {
+            self.check_engines()?;
+        }
         Ok(())
     }
 
@@ -265,11 +284,7 @@ mod tests {
     fn environment(pairs: &[(&str, &str)]) -> config::Environment {
         let pairs: HashMap<String, String> =
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        config::Environment::with_prefix(ENV_PREFIX)
-            .prefix_separator("_")
-            .separator("__")
-            .try_parsing(true)
-            .source(Some(pairs))
+        config::Environment::with_prefix(ENV_PREFIX).prefix_separator("_").separator("__").source(Some(pairs))
     }
 
     #[test]
@@ -294,6 +309,28 @@ mod tests {
         for bad in [("MIAOSHA_SERVER__LISTN", "x"), ("MIAOSHA_NODE", "1024"), ("MIAOSHA_BACKEND", "paper")] {
             assert!(Config::load_from(Flags::default(), environment(&[bad])).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_fleet_is_described_by_the_environment_alone() {
+        let key = "MIAOSHA_SECRETS__SIGNING_KEY";
+        let env = [
+            ("MIAOSHA_BACKEND", "distributed"),
+            ("MIAOSHA_REDIS__NODES", "127.0.0.1:7001,127.0.0.1:7002"),
+            ("MIAOSHA_RABBITMQ__URI", "amqp://guest:guest@127.0.0.1:5672/%2f"),
+            ("MIAOSHA_MYSQL__PRIMARY", "mysql://root@127.0.0.1:3306/miaosha"),
+            ("MIAOSHA_MYSQL__REPLICAS", "mysql://root@127.0.0.1:3307/miaosha"),
+            (key, "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ];
+        let config = Config::load_from(Flags::default(), environment(&env)).unwrap();
+        assert_eq!(config.redis.nodes, ["127.0.0.1:7001", "127.0.0.1:7002"]);
+        assert_eq!(config.mysql.replicas.len(), 1);
+        for (name, _) in &env[1..4] {
+            let rest: Vec<_> = env.into_iter().filter(|(other, _)| other != name).collect();
+            assert!(Config::load_from(Flags::default(), environment(&rest)).is_err(), "without {name}");
+        }
+        let without_key: Vec<_> = env.into_iter().filter(|(name, _)| *name != key).collect();
+        assert!(Config::load_from(Flags::default(), environment(&without_key)).is_err());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use clap::Parser as _;
 use tokio::task::LocalSet;
 
 use crate::cli::{Cli, Command, ConfigCommand};
-use crate::config::{Config, Flags};
+use crate::config::{Backend, Config, Flags};
 use crate::site::Site;
 
 /// jemalloc gives memory back after a crowd has gone; glibc keeps it in its arenas.
@@ -63,14 +63,28 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", toml::to_string(&config)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate => ask(&config, async |_site| Ok(ExitCode::SUCCESS)),
+        Command::Migrate => migrate(&config),
+        Command::Recover => ask(&config, async |site| commands::recover(site, as_json).await),
         Command::User(command) => ask(&config, async |site| commands::user(site, &command, as_json).await),
         Command::Sale(command) => ask(&config, async |site| commands::sale(site, &command, as_json).await),
         Command::Token(command) => ask(&config, async |site| commands::token(site, &command, as_json).await),
     }
 }
 
-/// Reaches the site, asks, and gives it free again. Opening the data brings its schema up to date.
+/// Brings the schema up to date; opening embedded data does.
+fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
+    match config.backend {
+        Backend::Embedded => ask(config, async |_site| Ok(ExitCode::SUCCESS)),
+        Backend::Distributed => {
+            telemetry::init_logs(&config.log)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(wiring::migrate(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Reaches the site, asks, and gives it free again. Opening embedded data brings its schema up to date.
 fn ask(
     config: &Config,
     question: impl AsyncFnOnce(&mut Site) -> anyhow::Result<ExitCode>,

@@ -6,27 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 use futures_util::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use miaosha_app::follow::Follower;
+use miaosha_app::board::News;
+use miaosha_app::follow::{self, Follower};
 use miaosha_push::{Config as PushConfig, Server as PushServer};
 use miaosha_web::live::Live;
 use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
-use crate::cli::{Role, ServeArgs};
-use crate::config::Config;
+use crate::cli::ServeArgs;
+use crate::config::{Backend, Config};
 use crate::lifecycle::{Tasks, watch_signals};
+use crate::roles::Roles;
 use crate::site::serve_control;
 use crate::wiring::{Node, or_cores};
 use crate::{demo, roles, telemetry};
 
 /// Serves until a signal.
 pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let runs_every_role = Role::value_variants().iter().all(|role| arguments.roles.contains(role));
-    if !arguments.roles.is_empty() && !runs_every_role {
+    let roles = Roles::of(&arguments.roles);
+    if config.backend == Backend::Embedded && roles != Roles::ALL {
         eprintln!("miaosha: on embedded storage one process runs every role: leave --roles out");
         return Ok(ExitCode::from(2));
     }
@@ -34,47 +35,65 @@ pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<Ex
     let config = &fit_open_files(config)?;
     let figures = telemetry::init_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("general").enable_all().build()?;
-    runtime.block_on(run(config, arguments, figures))?;
+    runtime.block_on(run(config, roles, arguments.demo, figures))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(config: &Config, arguments: &ServeArgs, figures: PrometheusHandle) -> anyhow::Result<()> {
+async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHandle) -> anyhow::Result<()> {
     let tasks = Tasks::new(Handle::current());
-    let node = Arc::new(Node::open(config, figures.clone(), tasks.tracker().clone())?);
-    serve_control(&tasks, &config.control_socket(), node.control())?;
-
-    let (live, teller) = Live::new(
-        node.ports.clone(),
-        node.board.clone(),
-        node.keyring.clone(),
-        Handle::current(),
-        tasks.tracker().clone(),
-    );
-    let mut follower = Follower::new(node.ports.clone(), node.board.clone(), Arc::new(live.clone()));
-    follower.catch_up().await.context("cannot read the sales")?;
+    let node = Arc::new(Node::open(config, figures.clone(), tasks.tracker().clone()).await?);
+    if config.backend == Backend::Embedded {
+        serve_control(&tasks, &config.control_socket(), node.control())?;
+    }
+    let live = roles.push.then(|| Live::new(&node.web, Handle::current()));
+    if roles.publisher || roles.push || roles.general {
+        let listener: Arc<dyn follow::Listener> = match &live {
+            Some((live, _)) => Arc::new(live.clone()),
+            None => Arc::new(NobodyListens),
+        };
+        let mut follower = Follower::new(node.ports.clone(), node.board.clone(), listener);
+        follower.catch_up().await.context("cannot read the sales")?;
+        tasks.spawn_until_shutdown("follow", follower.run());
+    }
     node.ready.start();
-    tasks.spawn_until_shutdown("follow", follower.run());
-    let push = PushServer::start(push_config(config), Arc::new(live.clone()))?;
-    live.connect_to(push.clone());
-    tasks.spawn_until_shutdown("tell", teller.run());
-    roles::consumer::start(&tasks, &node.ports);
-    roles::publisher::start(&tasks, node.clone());
+    let push = match live {
+        Some((live, teller)) => {
+            let push = PushServer::start(push_config(config), Arc::new(live.clone()))?;
+            live.connect_to(push.clone());
+            tasks.spawn_until_shutdown("tell", teller.run());
+            Some(push)
+        }
+        None => None,
+    };
+    if roles.consumer {
+        roles::consumer::start(&tasks, &node.ports);
+    }
+    roles::publisher::start(&tasks, node.clone(), roles.publisher);
+    let watched = node.clone();
+    tasks.spawn_until_shutdown("clock", async move { watched.watch_clock().await });
     telemetry::keep_figures(&tasks, figures, node.board.clone(), push.clone());
     let listener = Listener::bind(config.server.listen, listener_config(config)?)?;
     info!("listening on http://{}", listener.addr());
-    if arguments.demo {
+    if is_demo {
         tasks.spawn_until_shutdown("demo", demo::run(node.ports.clone(), node.passwords.clone()));
     }
     watch_signals(&tasks)?;
     let site = Site {
-        buy: node.web.buy().clone(),
-        sockets: Some(socket_service(push.clone())),
-        general: node.web.router(),
+        buy: roles.publisher.then(|| node.web.buy().clone()),
+        sockets: push.clone().map(socket_service),
+        general: node.web.router(roles.serves()),
         general_runtime: Handle::current(),
     };
     let drained = listener.run(site, begin_to_drain(config, &tasks, &node, push.clone())).await;
     end(config, &tasks, &node, push).await;
     drained.context("cannot serve connections")
+}
+
+/// For a process that holds no sockets: its board is all that has to know.
+struct NobodyListens;
+
+impl follow::Listener for NobodyListens {
+    fn hear(&self, _news: &News) {}
 }
 
 /// Files that are not connections: the database, threads' event queues, the control socket.
@@ -104,17 +123,21 @@ fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
 }
 
 /// Waits for the shutdown; then says so to whoever balances load, and to every socket.
-async fn begin_to_drain(config: &Config, tasks: &Tasks, node: &Node, push: PushServer) {
+async fn begin_to_drain(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
     tasks.shutdown().cancelled().await;
     node.ready.drain();
-    push.drain(config.drain_timeout() / 2);
+    if let Some(push) = push {
+        push.drain(config.drain_timeout() / 2);
+    }
 }
 
 /// Waits for everything that runs, and gives the data free.
-async fn end(config: &Config, tasks: &Tasks, node: &Node, push: PushServer) {
+async fn end(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
     tasks.drained(config.drain_timeout()).await;
-    // Joins threads; nothing else runs any more.
-    push.shut_down();
+    if let Some(push) = push {
+        // Joins threads; nothing else runs any more.
+        push.shut_down();
+    }
     node.close().await;
     info!("ended");
 }

@@ -18,10 +18,10 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::{debug, error};
 
-use crate::config::Config;
+use crate::config::{Backend, Config};
 use crate::lifecycle::Tasks;
 use crate::telemetry;
-use crate::wiring::Node;
+use crate::wiring::{self, Node};
 
 /// The admin API, wherever it is.
 pub(crate) enum Site {
@@ -39,8 +39,12 @@ pub(crate) struct Answer {
 }
 
 impl Site {
-    /// Finds a running server by its control socket, else opens the data.
+    /// On embedded storage, finds a running server by its control socket, else opens the data. On distributed storage
+    /// this process is one more of the site.
     pub(crate) async fn reach(config: &Config) -> anyhow::Result<Self> {
+        if config.backend == Backend::Distributed {
+            return Self::open(&wiring::as_command(config)).await;
+        }
         match UnixStream::connect(config.control_socket()).await {
             Ok(stream) => {
                 let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -51,9 +55,9 @@ impl Site {
                 });
                 Ok(Self::Running(sender))
             }
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(
-                Self::Opened(Box::new(Node::open(config, telemetry::unheard_metrics(), TaskTracker::new())?)),
-            ),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                Self::open(config).await
+            }
             Err(error) => Err(error).context("cannot reach the running server"),
         }
     }
@@ -82,6 +86,11 @@ impl Site {
         };
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
         Ok(Answer { status, body })
+    }
+
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let node = Node::open(config, telemetry::unheard_metrics(), TaskTracker::new()).await?;
+        Ok(Self::Opened(Box::new(node)))
     }
 
     /// Gives the data free.

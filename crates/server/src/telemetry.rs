@@ -57,7 +57,12 @@ pub(crate) fn unheard_metrics() -> PrometheusHandle {
 }
 
 /// Keeps the gauges current, and the histograms from growing (they are drained only here).
-pub(crate) fn keep_figures(tasks: &Tasks, figures: PrometheusHandle, board: Arc<Board>, push: PushServer) {
+pub(crate) fn keep_figures(
+    tasks: &Tasks,
+    figures: PrometheusHandle,
+    board: Arc<Board>,
+    push: Option<PushServer>,
+) {
     tasks.spawn_until_shutdown("figures", async move {
         loop {
             for sale in board.list() {
@@ -68,8 +73,13 @@ pub(crate) fn keep_figures(tasks: &Tasks, figures: PrometheusHandle, board: Arc<
                     metrics::gauge!("miaosha_units", "sale" => id, "state" => status).set(units as f64);
                 }
             }
-            #[expect(clippy::cast_precision_loss, reason = "a process holds far fewer sockets than 2^53")]
-            metrics::gauge!("miaosha_sockets").set(push.counts().connections as f64);
+            if let Some(push) = &push {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "a process holds far fewer sockets than 2^53"
+                )]
+                metrics::gauge!("miaosha_sockets").set(push.counts().connections as f64);
+            }
             figures.run_upkeep();
             tokio::time::sleep(FIGURES_EVERY).await;
         }

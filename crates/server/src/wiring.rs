@@ -1,5 +1,7 @@
 //! Picks the adapters and puts a node together. The only place that knows which adapter is behind a port.
 
+mod engines;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,18 +10,27 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::Ports;
 use miaosha_app::board::Board;
-use miaosha_app::ports::Passwords;
+use miaosha_app::ports::{Passwords, PeopleCap, Random as _};
 use miaosha_app::request_buy::{DeskLimits, RequestDesk};
-use miaosha_embedded::Embedded;
+use miaosha_embedded::OsRandom;
 use miaosha_web::tokens::Secret;
 use miaosha_web::{Argon2Passwords, Keyring, Web, WebLimits, WebParts};
 use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
 
 use crate::config::{Backend, Config};
 use crate::secrets::signing_key;
+use engines::Engines;
+pub(crate) use engines::migrate;
 
 /// The key id of the one key of an embedded site.
 const KID: &str = "embedded-1";
+/// Numbers of nodes that are kept for commands, each of which takes one by chance.
+const COMMAND_NODES: std::ops::Range<u16> = 1_000..1_024;
+/// A node whose clock is further off the database's judges windows wrongly.
+const CLOCK_SKEW_MAX: Duration = Duration::from_millis(250);
+/// How often the clock is compared.
+const CLOCK_EVERY: Duration = Duration::from_secs(2);
 
 /// Everything a process is made of, before anything runs.
 pub(crate) struct Node {
@@ -30,8 +41,10 @@ pub(crate) struct Node {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) web: Arc<Web>,
     pub(crate) ready: Arc<Readiness>,
+    /// Part of every id that it makes.
+    pub(crate) number: u16,
     mints_tokens: bool,
-    embedded: Embedded,
+    engines: Engines,
 }
 
 /// Why a node is not ready, if it is not.
@@ -39,6 +52,7 @@ pub(crate) struct Node {
 pub(crate) struct Readiness {
     has_started: AtomicBool,
     is_draining: AtomicBool,
+    has_wrong_clock: AtomicBool,
 }
 
 impl Readiness {
@@ -62,25 +76,24 @@ impl miaosha_web::Readiness for Readiness {
         if self.is_draining.load(Ordering::Acquire) {
             reasons.push("draining".to_owned());
         }
+        if self.has_wrong_clock.load(Ordering::Acquire) {
+            let skew_max_ms = CLOCK_SKEW_MAX.as_millis();
+            reasons.push(format!("the clock is more than {skew_max_ms} ms off the database's"));
+        }
         reasons
     }
 }
 
 impl Node {
     /// Opens the data and puts everything together. Nothing runs yet.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         config: &Config,
         figures: PrometheusHandle,
         tasks: TaskTracker,
     ) -> anyhow::Result<Self> {
-        let Backend::Embedded = config.backend;
-        let embedded = Embedded::open(&config.data_dir)?;
-        let ports = embedded.ports(config.node);
-        let secret = Secret {
-            kid: KID.to_owned(),
-            bytes: signing_key(&config.data_dir, ports.random.as_ref())?.to_vec(),
-        };
-        let keyring = Arc::new(Keyring::new(secret, Vec::new())?);
+        let engines = Engines::open(config).await?;
+        let ports = engines.ports(config.node);
+        let keyring = Arc::new(keyring(config, &ports)?);
         let accounts = &config.accounts;
         let at_once_max = or_cores(accounts.hashing_at_once_max);
         let passwords: Arc<dyn Passwords> =
@@ -93,7 +106,7 @@ impl Node {
             board: board.clone(),
             desk: desk.clone(),
             passwords: passwords.clone(),
-            idempotency: embedded.idempotency.clone(),
+            idempotency: engines.idempotency(),
             keyring: keyring.clone(),
             lease: config.lease(),
             readiness: ready.clone(),
@@ -109,8 +122,9 @@ impl Node {
             keyring,
             web,
             ready,
+            number: config.node,
             mints_tokens: config.dev.token_mint,
-            embedded,
+            engines,
         })
     }
 
@@ -119,15 +133,61 @@ impl Node {
         self.web.control_router(self.mints_tokens)
     }
 
+    /// The people cap, where several processes share one.
+    pub(crate) fn people_cap(&self) -> Option<Arc<dyn PeopleCap>> {
+        self.engines.people_cap()
+    }
+
+    /// Keeps comparing the clock with the database's, where they are two.
+    pub(crate) async fn watch_clock(&self) {
+        loop {
+            match self.engines.clock_skew().await {
+                Ok(None) => return,
+                Ok(Some(skew)) => {
+                    let is_wrong = skew > CLOCK_SKEW_MAX;
+                    if self.ready.has_wrong_clock.swap(is_wrong, Ordering::AcqRel) != is_wrong {
+                        warn!(
+                            skew_ms = skew.as_millis(),
+                            is_wrong, "this node's clock against the database's"
+                        );
+                    }
+                }
+                // A database that is away says nothing of the clock.
+                Err(error) => debug!(%error, "the clock was not compared"),
+            }
+            self.ports.clock.sleep(CLOCK_EVERY).await;
+        }
+    }
+
     /// Ends the queues, once nothing more is put into them.
     pub(crate) fn stop(&self) {
-        self.embedded.stop();
+        self.engines.stop();
     }
 
     /// Finishes what was asked for, and gives the data free.
     pub(crate) async fn close(&self) {
-        self.embedded.close().await;
+        self.engines.close().await;
     }
+}
+
+/// The keys that sign tokens: kept in the data directory on embedded storage, given by the operator for a fleet.
+fn keyring(config: &Config, ports: &Ports) -> anyhow::Result<Keyring> {
+    let (current, older) = match config.backend {
+        Backend::Embedded => {
+            let bytes = signing_key(&config.data_dir, ports.random.as_ref())?.to_vec();
+            (Secret { kid: KID.to_owned(), bytes }, Vec::new())
+        }
+        Backend::Distributed => config.secrets.keys()?,
+    };
+    Ok(Keyring::new(current, older)?)
+}
+
+/// The configuration of a process that runs one command on a fleet's storage: with a node number that no server has.
+pub(crate) fn as_command(config: &Config) -> Config {
+    let mut byte = [0];
+    OsRandom.fill(&mut byte);
+    let count = COMMAND_NODES.end - COMMAND_NODES.start;
+    Config { node: COMMAND_NODES.start + u16::from(byte[0]) % count, ..config.clone() }
 }
 
 fn desk_limits(config: &Config) -> DeskLimits {

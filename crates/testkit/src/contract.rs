@@ -11,11 +11,13 @@
 pub mod bus;
 pub mod claims;
 pub mod clock;
+pub mod gate;
 pub mod idempotency;
 mod manual_clock;
 pub mod orders;
 pub mod payment_steps;
 pub mod payments;
+pub mod people_cap;
 pub mod provider;
 pub mod queue;
 pub mod random;
@@ -58,10 +60,12 @@ mod tests {
             include_str!("contract/bus.rs"),
             include_str!("contract/claims.rs"),
             include_str!("contract/clock.rs"),
+            include_str!("contract/gate.rs"),
             include_str!("contract/idempotency.rs"),
             include_str!("contract/orders.rs"),
             include_str!("contract/payment_steps.rs"),
             include_str!("contract/payments.rs"),
+            include_str!("contract/people_cap.rs"),
             include_str!("contract/provider.rs"),
             include_str!("contract/queue.rs"),
             include_str!("contract/random.rs"),

@@ -1,11 +1,13 @@
 //! What a gate does, in plain Rust: the model that the real one is compared with, and the gate of the simulation.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use miaosha_app::ports::{Admission, GateReport, GateUpdate};
+use async_trait::async_trait;
+use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, PortResult};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::gate::GateLimit;
-use miaosha_domain::ids::UserId;
+use miaosha_domain::ids::{SaleId, UserId};
+use parking_lot::Mutex;
 
 /// The gate of one sale.
 #[derive(Debug, Clone, Default)]
@@ -93,4 +95,70 @@ impl GateModel {
             is_full: self.is_full(),
         }
     }
+}
+
+/// The gates of all sales, in memory.
+#[derive(Debug, Default)]
+pub struct ModelGate {
+    sales: Mutex<HashMap<SaleId, GateModel>>,
+}
+
+impl ModelGate {
+    /// A gate that knows no sale.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything.
+    pub fn flush(&self) {
+        self.sales.lock().clear();
+    }
+
+    fn with<T>(&self, sale: SaleId, call: impl FnOnce(&mut GateModel) -> T) -> T {
+        call(self.sales.lock().entry(sale).or_default())
+    }
+}
+
+#[async_trait]
+impl Gate for ModelGate {
+    async fn admit(&self, sale: SaleId, users: &[UserId]) -> PortResult<Admission> {
+        Ok(self.with(sale, |gate| gate.admit(users)))
+    }
+
+    async fn update(&self, sale: SaleId, update: GateUpdate<'_>) -> PortResult<GateReport> {
+        Ok(self.with(sale, |gate| gate.update(update)))
+    }
+
+    async fn top_up(&self, sale: SaleId, claims: &[Claim]) -> PortResult<()> {
+        self.with(sale, |gate| gate.top_up(claims));
+        Ok(())
+    }
+
+    async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
+        self.with(sale, |gate| gate.open(limit));
+        Ok(())
+    }
+
+    async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool> {
+        Ok(self.with(sale, |gate| gate.was_refused(user)))
+    }
+
+    async fn position(&self, sale: SaleId, user: UserId, seq: u64) -> PortResult<Option<u64>> {
+        Ok(self.with(sale, |gate| gate.position(user, seq)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::contract;
+
+    #[expect(clippy::unused_async, reason = "other gates have to connect first")]
+    async fn make_gate() -> contract::gate::Gate {
+        contract::gate::Gate { gate: Arc::new(ModelGate::new()), keep: Box::new(()) }
+    }
+
+    crate::gate_contract!(make_gate);
 }

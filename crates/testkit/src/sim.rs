@@ -14,6 +14,7 @@ mod buyer;
 mod coverage;
 mod dice;
 mod executor;
+mod gate;
 mod merchandiser;
 mod network;
 mod plan;

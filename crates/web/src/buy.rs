@@ -21,6 +21,7 @@ use miaosha_app::request_buy::{Asked, RequestDesk};
 
 use crate::problem::ProblemCode;
 use crate::tokens::Keyring;
+use crate::web::WebLimits;
 
 pub(crate) use answers::BuyAnswer;
 pub use figures::REQUEST_SECONDS_BUCKETS;
@@ -42,6 +43,7 @@ pub struct BuyRoute {
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
     body_timeout: Duration,
+    answer_within: Duration,
     figures: BuyFigures,
     /// For calls that come through no thread of their own.
     shared: Arc<Tally>,
@@ -59,11 +61,12 @@ impl BuyRoute {
         desk: Arc<RequestDesk>,
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
-        body_timeout: Duration,
+        limits: &WebLimits,
     ) -> Self {
         let figures = BuyFigures::default();
         let shared = figures.new_tally();
-        Self { board, desk, keyring, clock, body_timeout, figures, shared }
+        let (body_timeout, answer_within) = (limits.body_timeout, limits.answer_within);
+        Self { board, desk, keyring, clock, body_timeout, answer_within, figures, shared }
     }
 
     /// The same route, counting for itself, so that threads do not share counters.
@@ -139,10 +142,10 @@ impl BuyRoute {
             Asked::Overloaded => BuyAnswer::Refused(ProblemCode::Overloaded),
             Asked::Queued => BuyAnswer::Queued,
             Asked::Waiting(waiting) => {
-                if waiting.accepted().await {
-                    BuyAnswer::Queued
-                } else {
-                    BuyAnswer::Refused(ProblemCode::Overloaded)
+                // Whoever does not wait to the end does not stop the batch: asking again shares its fate.
+                match tokio::time::timeout(self.answer_within, waiting.accepted()).await {
+                    Ok(true) => BuyAnswer::Queued,
+                    Ok(false) | Err(_) => BuyAnswer::Refused(ProblemCode::Unavailable),
                 }
             }
         }

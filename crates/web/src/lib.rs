@@ -7,15 +7,15 @@
 //!
 //! ```no_run
 //! # use std::{error::Error, future::Future, sync::Arc};
-//! # use miaosha_web::{Listener, ListenerConfig, Site, Web, WebParts};
+//! # use miaosha_web::{Listener, ListenerConfig, Serves, Site, Web, WebParts};
 //! # async fn serve(parts: WebParts, shutdown: impl Future<Output = ()>) -> Result<(), Box<dyn Error>> {
 //! let tasks = parts.tasks.clone();
 //! let web = Web::new(parts);
 //! let listener = Listener::bind("127.0.0.1:8080".parse()?, ListenerConfig::default())?;
 //! let site = Site {
-//!     buy: web.buy().clone(),
+//!     buy: Some(web.buy().clone()),
 //!     sockets: None,
-//!     general: web.router(),
+//!     general: web.router(Serves::EVERYTHING),
 //!     general_runtime: tokio::runtime::Handle::current(),
 //! };
 //! listener.run(site, shutdown).await?;
@@ -39,14 +39,18 @@
 //! Not here: rules (`miaosha-domain`) and use cases (`miaosha-app`).
 
 mod buy;
+mod claim_reader;
 mod extract;
 mod listener;
 pub mod live;
 mod openapi;
 mod pages;
 mod passwords;
+mod patience;
 mod problem;
+mod recent_writers;
 mod routes;
+mod sale_cache;
 pub mod tokens;
 mod web;
 mod wire;
@@ -57,7 +61,7 @@ pub use listener::{BindError, Listener, ListenerConfig, Peer, Site, SocketServic
 pub use passwords::{Argon2Passwords, PASSWORDS_WAITING_MAX};
 pub use problem::ProblemCode;
 pub use tokens::Keyring;
-pub use web::{Readiness, Web, WebLimits, WebParts};
+pub use web::{Readiness, Serves, Web, WebLimits, WebParts};
 pub use wire::{
     ClaimBody, InvalidPlan, ManagedSaleBody, Moment, MoneyBody, NewSale, PriceGiven, RecountBody, TextGiven,
 };

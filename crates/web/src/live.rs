@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use miaosha_app::Ports;
 use miaosha_app::board::{Board, BoardSale, News};
 use miaosha_app::follow::Listener;
-use miaosha_app::look_up_claim::look_up_claim;
+use miaosha_app::ports::PortError;
 use miaosha_domain::ids::UserId;
 use miaosha_push::{Ack, Admission, Application, ClientEvent, ConnectRequest, Server};
 use serde::Deserialize;
@@ -20,7 +20,9 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use crate::claim_reader::ClaimReader;
 use crate::tokens::Keyring;
+use crate::web::Web;
 pub use teller::Teller;
 
 /// News that waits to be told, at the most. Beyond it news is dropped, and clients that hear nothing look up.
@@ -33,6 +35,7 @@ pub const NAMESPACE: &str = "/";
 pub struct Live {
     ports: Ports,
     board: Arc<Board>,
+    claims: Arc<ClaimReader>,
     keyring: Arc<Keyring>,
     runtime: Handle,
     tracker: TaskTracker,
@@ -42,18 +45,16 @@ pub struct Live {
 }
 
 impl Live {
-    /// A bridge, and the teller that must run for its news to go out.
-    pub fn new(
-        ports: Ports,
-        board: Arc<Board>,
-        keyring: Arc<Keyring>,
-        runtime: Handle,
-        tracker: TaskTracker,
-    ) -> (Self, Teller) {
+    /// A bridge to this site, and the teller that must run for its news to go out. What it is asked is answered by tasks of
+    /// `runtime`, tracked by the tracker that the site was given.
+    pub fn new(web: &Web, runtime: Handle) -> (Self, Teller) {
+        let (ports, board, keyring) = (web.ports.clone(), web.board.clone(), web.keyring.clone());
+        let (claims, tracker) = (web.claims.clone(), web.tasks.clone());
         let (news, waiting) = mpsc::channel(NEWS_WAITING_MAX);
         let server = Arc::new(OnceLock::new());
-        let teller = Teller::new(ports.clone(), Arc::clone(&keyring), Arc::clone(&server), waiting);
-        (Self { ports, board, keyring, runtime, tracker, server, news }, teller)
+        let teller =
+            Teller::new(ports.clone(), claims.clone(), Arc::clone(&keyring), Arc::clone(&server), waiting);
+        (Self { ports, board, claims, keyring, runtime, tracker, server, news }, teller)
     }
 
     /// Gives the push server that this bridge is the application of.
@@ -67,7 +68,7 @@ impl Live {
     fn answer_with_claim(&self, server: &Server, ask: Ask, user: UserId, sale: Arc<BoardSale>, ack: Ack) {
         let (server, this) = (server.clone(), self.clone());
         let answer = async move {
-            let found = look_up_claim(&this.ports, &sale, user).await;
+            let found = this.claims.look_up(&sale, user, false).await;
             let now = this.ports.clock.now();
             let words = match found {
                 Ok(view) => {
@@ -79,7 +80,11 @@ impl Live {
                 }
                 Err(error) => {
                     warn!(sale = %sale.sale.id, %error, "a look-up over a socket failed");
-                    words::problem("overloaded")
+                    words::problem(if matches!(error, PortError::Overloaded { .. }) {
+                        "overloaded"
+                    } else {
+                        "unavailable"
+                    })
                 }
             };
             server.acknowledge(ack, &[&words]);

@@ -126,10 +126,13 @@ fn compress(plain: &[u8]) -> Option<Bytes> {
     (gzip.len() < plain.len()).then(|| gzip.into())
 }
 
-/// Whether `If-None-Match` names this tag. Proxies that compress make a tag weak; the page is the same.
-fn names(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+/// Whether `If-None-Match` names this tag, be either of them weak. Proxies that compress make a tag weak; the page is the
+/// same.
+pub(crate) fn names(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let Some(Ok(known)) = headers.get(header::IF_NONE_MATCH).map(HeaderValue::to_str) else { return false };
-    known.split(',').any(|tag| tag.trim().trim_start_matches("W/").as_bytes() == etag.as_bytes())
+    let strong = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+    let etag = strong(etag.as_bytes());
+    known.split(',').any(|tag| strong(tag.trim().as_bytes()) == etag)
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {

@@ -107,6 +107,8 @@ problem_codes! {
     ReservationOver = "reservation_over", 409, "The reservation is over";
     /// The sale has ended, so it cannot be changed that way.
     SaleEnded = "sale_ended", 409, "The sale has ended";
+    /// This process serves another part of the site, and the request should not have been brought to it.
+    Misdirected = "misdirected", 421, "This process does not serve that";
     /// The body is larger than this call takes.
     BodyTooLarge = "body_too_large", 413, "The body is too large";
     /// The body is to be `application/json`.
@@ -125,8 +127,11 @@ problem_codes! {
     InvalidCard = "invalid_card", 422, "This card cannot pay here";
     /// A defect of the server, which is logged. Trying again will not help.
     Internal = "internal", 500, "Something went wrong here";
-    /// Too much at once, or a part is away for a moment. Asking again after `Retry-After` is safe.
+    /// Too much at once; nothing was done. Asking again after `Retry-After` is safe.
     Overloaded = "overloaded", 503, "Too much at once, please try again";
+    /// A part is away for a moment, or too slow. What was asked for may be done nevertheless: ask again after
+    /// `Retry-After`, where repeating would do it twice with the same `Idempotency-Key`.
+    Unavailable = "unavailable", 503, "This is not available for a moment, please try again";
 }
 
 impl ProblemCode {
@@ -202,7 +207,7 @@ impl From<PortError> for Problem {
         match failure {
             PortError::Retryable { .. } => {
                 warn!(%failure, cause, "a request was refused for now");
-                ProblemCode::Overloaded.into()
+                ProblemCode::Unavailable.into()
             }
             PortError::Overloaded { .. } => ProblemCode::Overloaded.into(),
             PortError::Terminal { .. } => {
@@ -269,7 +274,7 @@ mod tests {
     fn a_technical_failure_tells_nothing_of_its_cause() {
         let secret = "password of the database";
         let failures = [PortError::terminal("reading", secret), PortError::retryable("reading", secret)];
-        for (failure, code) in failures.into_iter().zip([ProblemCode::Internal, ProblemCode::Overloaded]) {
+        for (failure, code) in failures.into_iter().zip([ProblemCode::Internal, ProblemCode::Unavailable]) {
             let problem = Problem::from(failure);
             assert_eq!(problem.code(), code);
             assert_eq!(problem.body(), code.plain_body());

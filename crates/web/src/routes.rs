@@ -4,7 +4,7 @@ pub(crate) mod admin;
 mod checkout;
 mod claim;
 pub(crate) mod control;
-mod layers;
+pub(crate) mod layers;
 mod me;
 mod operations;
 mod orders;
@@ -16,19 +16,43 @@ mod users;
 
 use std::sync::Arc;
 
-use axum::routing::get;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::openapi;
-use crate::web::Web;
+use crate::web::{Serves, Web};
 use crate::writes::{Writes, run_to_end};
 
-/// Every route of the site.
-pub(crate) fn router(web: &Arc<Web>) -> Router {
-    let limited =
-        |body_len_max| middleware::from_fn_with_state(Writes { web: web.clone(), body_len_max }, run_to_end);
+/// Every route that the process serves, and for any other a refusal.
+pub(crate) fn router(web: &Arc<Web>, serves: Serves) -> Router {
+    let router = if serves.general { whole(web, serves) } else { least(serves) };
+    router
+        .route_layer(middleware::from_fn(layers::count))
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .with_state(web.clone())
+}
+
+/// What a process serves that has no part in the general API.
+fn least(serves: Serves) -> Router<Arc<Web>> {
+    let router = Router::new()
+        .route("/healthz", get(operations::healthz))
+        .route("/readyz", get(operations::readyz))
+        .route("/metrics", get(operations::metrics));
+    let buying = post(requests::create).layer(middleware::map_response(layers::forbid_caching));
+    let router = if serves.buying { router.route("/api/v1/sales/{id}/requests", buying) } else { router };
+    router.fallback(layers::misdirected)
+}
+
+/// The general API, and what of the rest the process serves, all of it documented.
+fn whole(web: &Arc<Web>, serves: Serves) -> Router<Arc<Web>> {
+    let limited = |body_len_max| {
+        let answer_within = Some(web.limits.answer_within);
+        middleware::from_fn_with_state(Writes { web: web.clone(), body_len_max, answer_within }, run_to_end)
+    };
     let general = OpenApiRouter::new()
         .routes(routes!(users::create))
         .routes(routes!(sessions::create))
@@ -41,10 +65,16 @@ pub(crate) fn router(web: &Arc<Web>) -> Router {
         .routes(routes!(orders::show))
         .route_layer(limited(web.limits.body_len_max));
     let admin = admin::routes().route_layer(limited(web.limits.admin_body_len_max));
+    let mut buying = OpenApiRouter::new().routes(routes!(requests::create));
+    if !serves.buying {
+        buying =
+            buying.route_layer(middleware::from_fn(async |_: Request, _: Next| layers::misdirected().await));
+    }
     let api = general
         .merge(admin)
+        .merge(admin::recount_routes())
         .route_layer(middleware::from_fn_with_state(web.clone(), layers::take_turn))
-        .routes(routes!(requests::create))
+        .merge(buying)
         .route_layer(middleware::map_response(layers::forbid_caching));
 
     let (router, document) = OpenApiRouter::with_openapi(openapi::outline())
@@ -54,13 +84,16 @@ pub(crate) fn router(web: &Arc<Web>) -> Router {
         .routes(routes!(operations::metrics))
         .split_for_parts();
     let document = openapi::Document::new(document);
-
+    let router = if serves.sockets {
+        router
+    } else {
+        router
+            .route("/socket.io/", any(layers::misdirected))
+            .route("/socket.io/{*rest}", any(layers::misdirected))
+    };
     router
         .route("/api/openapi.json", document.route())
         .route("/docs", get(openapi::docs))
         .route("/docs/{file}", get(openapi::docs_file))
-        .route_layer(middleware::from_fn(layers::count))
-        .method_not_allowed_fallback(layers::method_not_allowed)
         .fallback(pages::show)
-        .with_state(web.clone())
 }

@@ -14,9 +14,12 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::buy::BuyRoute;
+use crate::claim_reader::ClaimReader;
 use crate::pages::Pages;
 use crate::problem::{Answer, ProblemCode};
+use crate::recent_writers::RecentWriters;
 use crate::routes;
+use crate::sale_cache::SaleCache;
 use crate::tokens::Keyring;
 
 /// What the server gives.
@@ -58,6 +61,23 @@ impl<F: Fn() -> Vec<String> + Send + Sync> Readiness for F {
     }
 }
 
+/// Which parts of the site a process serves. Health, readiness and figures are served by each; what it does not serve is
+/// answered 421 `misdirected`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serves {
+    /// The buy route.
+    pub buying: bool,
+    /// Everything under `/socket.io/`.
+    pub sockets: bool,
+    /// Everything else: the rest of the API, its documentation, and the pages.
+    pub general: bool,
+}
+
+impl Serves {
+    /// The whole site.
+    pub const EVERYTHING: Self = Self { buying: true, sockets: true, general: true };
+}
+
 /// How much is taken at once.
 #[derive(Debug, Clone, Copy)]
 pub struct WebLimits {
@@ -69,6 +89,9 @@ pub struct WebLimits {
     pub admin_body_len_max: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// How long a caller waits for what this site does itself: then `unavailable`, and what was begun goes on. The time
+    /// of a payment provider, and that of hashing a password, does not count.
+    pub answer_within: Duration,
     /// How long a request waits for an earlier one with the same `Idempotency-Key`.
     pub idempotency_wait_max: Duration,
 }
@@ -80,6 +103,7 @@ impl Default for WebLimits {
             body_len_max: 64 * 1_024,
             admin_body_len_max: 1_024 * 1_024,
             body_timeout: Duration::from_secs(10),
+            answer_within: Duration::from_millis(900),
             idempotency_wait_max: Duration::from_secs(30),
         }
     }
@@ -98,8 +122,11 @@ pub struct Web {
     pub(crate) figures: PrometheusHandle,
     pub(crate) tasks: TaskTracker,
     pub(crate) limits: WebLimits,
-    pub(crate) turns: Semaphore,
+    pub(crate) turns: Arc<Semaphore>,
     pub(crate) pages: Pages,
+    pub(crate) sale_cache: SaleCache,
+    pub(crate) writers: Arc<RecentWriters>,
+    pub(crate) claims: Arc<ClaimReader>,
 }
 
 impl std::fmt::Debug for Web {
@@ -113,7 +140,10 @@ impl Web {
     pub fn new(parts: WebParts) -> Arc<Self> {
         let WebParts { ports, board, desk, passwords, idempotency, keyring, .. } = parts;
         let clock = ports.clock.clone();
-        let buy = BuyRoute::new(board.clone(), desk, keyring.clone(), clock, parts.limits.body_timeout);
+        let buy = BuyRoute::new(board.clone(), desk, keyring.clone(), clock, &parts.limits);
+        let writers = Arc::new(RecentWriters::default());
+        let (tasks, answer_within) = (parts.tasks.clone(), parts.limits.answer_within);
+        let claims = ClaimReader::new(&ports, board.clone(), writers.clone(), tasks, answer_within);
         Arc::new(Self {
             ports,
             board,
@@ -126,14 +156,18 @@ impl Web {
             figures: parts.figures,
             tasks: parts.tasks,
             limits: parts.limits,
-            turns: Semaphore::new(parts.limits.general_in_flight_max),
+            turns: Arc::new(Semaphore::new(parts.limits.general_in_flight_max)),
             pages: Pages::load(),
+            sale_cache: SaleCache::default(),
+            writers,
+            claims: Arc::new(claims),
         })
     }
 
-    /// Every route, the buy route among them. [`crate::Listener`] answers the buy route before it gets here.
-    pub fn router(self: &Arc<Self>) -> Router {
-        routes::router(self)
+    /// Every route that the process serves, the buy route among them: [`crate::Listener`] answers that before it gets
+    /// here.
+    pub fn router(self: &Arc<Self>, serves: Serves) -> Router {
+        routes::router(self, serves)
     }
 
     /// The routes under `/admin`, and those that only the owner of the data directory may call: for the control socket,

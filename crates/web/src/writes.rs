@@ -1,5 +1,6 @@
 //! Around every call that changes something: its body is read first, within limits; then it runs in a task of its own,
-//! which a client that hangs up does not stop; and with an `Idempotency-Key` it runs once.
+//! which neither a client that hangs up nor one that runs out of [`Patience`] stops; and with an `Idempotency-Key` it
+//! runs once. Calls that change nothing only have their time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,10 @@ use miaosha_domain::ids::UserId;
 use tracing::error;
 
 use crate::extract::bearer;
+use crate::patience::{Patience, within};
 use crate::problem::{Answer, Problem, ProblemCode};
+use crate::recent_writers::mark;
+use crate::routes::layers::Turn;
 use crate::web::Web;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,25 +35,50 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct Writes {
     pub(crate) web: Arc<Web>,
     pub(crate) body_len_max: usize,
+    /// How long a caller waits for what the site does itself; for ever, without.
+    pub(crate) answer_within: Option<Duration>,
 }
 
-/// The layer. Calls that change nothing pass untouched.
+/// The layer.
 pub(crate) async fn run_to_end(State(writes): State<Writes>, request: Request, next: Next) -> Response {
     let is_write = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH | Method::DELETE);
+    let too_late = || Problem::new(ProblemCode::Unavailable).into_response();
     if !is_write {
-        return next.run(request).await;
+        return within(writes.answer_within, next.run(request)).await.unwrap_or_else(too_late);
     }
-    match prepare(&writes, request).await {
-        Ok(call) => {
-            let work = call.run(writes.web.clone(), next);
-            let done = writes.web.tasks.spawn(work);
-            done.await.unwrap_or_else(|failure| {
-                error!(%failure, "a request came to no end");
-                Problem::new(ProblemCode::Internal).into_response()
-            })
+    let mut call = match prepare(&writes, request).await {
+        Ok(call) => call,
+        Err(problem) => return problem.into_response(),
+    };
+    let patience = Patience::new(writes.answer_within);
+    call.request.extensions_mut().insert(patience.clone());
+    let turn = call.request.extensions_mut().remove::<Turn>();
+    let web = writes.web.clone();
+    let (worker, writer) = (web.clone(), who_asks(&web, call.request.headers()));
+    let note = move || {
+        if let Some(writer) = writer {
+            web.writers.note(writer, web.ports.clock.now());
         }
-        Err(problem) => problem.into_response(),
-    }
+    };
+    note();
+    let work = call.run(worker, patience.clone(), next);
+    let done = writes.web.tasks.spawn(async move {
+        let response = work.await;
+        // Again: what it did may be seen only now.
+        note();
+        drop(turn);
+        response
+    });
+    let mut response = match patience.wait_for(done).await {
+        Some(Ok(response)) => response,
+        Some(Err(failure)) => {
+            error!(%failure, "a request came to no end");
+            Problem::new(ProblemCode::Internal).into_response()
+        }
+        None => too_late(),
+    };
+    mark(&mut response);
+    response
 }
 
 /// A call whose body has arrived.
@@ -95,7 +124,7 @@ fn read_key(key: &HeaderValue) -> Answer<String> {
 }
 
 /// The person of either kind of token. A call with a bad one is refused by its route, and no answer is kept of it.
-fn who_asks(web: &Web, headers: &HeaderMap) -> Option<UserId> {
+pub(crate) fn who_asks(web: &Web, headers: &HeaderMap) -> Option<UserId> {
     let (token, now) = (bearer(headers)?, web.ports.clock.now());
     let session = web.keyring.verify_session(token, now).map(|session| session.user);
     session.or_else(|_| web.keyring.verify_checkout(token, now).map(|checkout| checkout.user)).ok()
@@ -111,9 +140,9 @@ fn digest_of(query: &str, body: &[u8]) -> [u8; 32] {
 }
 
 impl Call {
-    async fn run(self, web: Arc<Web>, next: Next) -> Response {
+    async fn run(self, web: Arc<Web>, patience: Patience, next: Next) -> Response {
         let Some(once) = self.once else { return next.run(self.request).await };
-        match once.begin(&web).await {
+        match once.begin(&web, &patience).await {
             Ok(None) => once.keep(&web, next.run(self.request).await).await,
             Ok(Some(kept)) => replay(kept),
             Err(problem) => problem.into_response(),
@@ -123,7 +152,7 @@ impl Call {
 
 impl Once {
     /// The answer of an earlier call, if there was one. Waits for one that is under way.
-    async fn begin(&self, web: &Web) -> Answer<Option<RecordedAnswer>> {
+    async fn begin(&self, web: &Web, patience: &Patience) -> Answer<Option<RecordedAnswer>> {
         let started_at = web.ports.clock.now();
         loop {
             let now = web.ports.clock.now();
@@ -136,7 +165,8 @@ impl Once {
             if now.saturating_since(started_at) >= web.limits.idempotency_wait_max {
                 return Err(ProblemCode::Overloaded.into());
             }
-            web.ports.clock.sleep(ASK_AGAIN_AFTER).await;
+            // The earlier one may be waiting for a provider.
+            patience.not_counting(web.ports.clock.sleep(ASK_AGAIN_AFTER)).await;
         }
     }
 

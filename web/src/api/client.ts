@@ -108,7 +108,8 @@ function createCall(options: ApiOptions) {
         headers,
         body: body === undefined ? null : JSON.stringify(body),
         cache: "no-store",
-        credentials: "omit",
+        // For the cookie that says that this browser wrote a moment ago.
+        credentials: "same-origin",
       });
       parsed = await readJson(response);
     } catch {

@@ -264,6 +264,7 @@ export const en = {
     pass_required: "Please go through the waiting room first.",
     wrong_answer: "That is not the right answer. Look at the product and choose again.",
     too_many_requests: "Too many tries at once. Wait a moment.",
+    unavailable: "This is not available for a moment. Try again soon.",
     overloaded: "The server is very busy. Try again in a moment.",
     no_claim: "There is nothing to give up.",
     claim_over: "This is over already.",

@@ -31,6 +31,7 @@ const CONTRACT_CODES = [
   "pass_required",
   "wrong_answer",
   "too_many_requests",
+  "unavailable",
   "overloaded",
   "no_claim",
   "payment_in_progress",

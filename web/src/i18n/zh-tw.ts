@@ -260,6 +260,7 @@ export const zh_tw: Dictionary = {
     pass_required: "請先通過等候室。",
     wrong_answer: "答案不正確，請看看商品介紹後重選。",
     too_many_requests: "嘗試次數過多，請稍候。",
+    unavailable: "暫時無法使用，請稍後再試。",
     overloaded: "系統忙碌，請稍後再試。",
     no_claim: "沒有可以放棄的項目。",
     claim_over: "這個項目已經結束。",

@@ -87,6 +87,11 @@ impl People {
         admitted.contains(&user) || ((admitted.len() as u64) < people_max && admitted.insert(user))
     }
 
+    /// How many people the cap counts here.
+    pub(crate) fn admitted(&self) -> u64 {
+        self.admitted.lock().len() as u64
+    }
+
     /// Claims known.
     pub(crate) fn claims_known(&self) -> u64 {
         self.claims.load(Ordering::Acquire)
@@ -103,6 +108,21 @@ impl People {
             }
         }
         units.into()
+    }
+
+    /// The `seq` of all who are known to stand by, in order.
+    pub(crate) fn standing_seqs(&self) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let standing = shard.values().filter_map(|person| match person {
+                Person::Claimed(claim) if claim.status == ClaimStatus::Standby => Some(claim.seq),
+                _ => None,
+            });
+            seqs.extend(standing);
+        }
+        seqs.sort_unstable();
+        seqs
     }
 
     pub(crate) fn state(&self, user: UserId, now: Timestamp) -> PersonalState {

@@ -79,7 +79,7 @@ fn an_older_book_is_ignored_and_does_not_count_as_heard() {
     let newest = sale.book();
     let late = START + SOLD_OUT_TRUSTED + Duration::from_millis(1);
     let mut old = rejection(&board, 9);
-    old.book = sale_row(2, 2).book;
+    old.book = Some(sale_row(2, 2).book);
     board.apply(&old, late).unwrap();
     assert_eq!(sale.book(), newest);
     assert!(!sale.refuses_newcomers(late));

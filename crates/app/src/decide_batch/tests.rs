@@ -107,3 +107,46 @@ fn a_batch_of_no_sale_is_put_aside() {
     now(decide_batch(&node.ports, Box::new(delivery))).unwrap();
     assert_eq!(node.journal.take(), ["discarded"]);
 }
+
+#[test]
+fn whom_the_gate_refuses_is_told_at_once_and_meets_no_transaction() {
+    let node = Node::new(2, 0);
+    node.gate.refuse(&[2, 3]);
+    deliver(&node, &[1, 2, 3]);
+    let expected =
+        ["told 2 rejected, 3 rejected", "wrote 1 reserved", "told 1 reserved", "timer +10000", "acked"];
+    assert_eq!(node.journal.take(), expected);
+    node.gate.refuse(&[4]);
+    deliver(&node, &[4]);
+    assert_eq!(node.journal.take(), ["told 4 rejected", "acked"]);
+}
+
+#[test]
+fn a_redelivered_batch_skips_the_gate() {
+    let node = Node::new(1, 0);
+    node.gate.refuse(&[1]);
+    let delivery = FakeDelivery::new(&node.journal, &[1]).again();
+    now(decide_batch(&node.ports, Box::new(delivery))).unwrap();
+    assert_eq!(node.claim(1).rev, 1);
+}
+
+#[test]
+fn a_batch_is_decided_without_a_gate_that_is_gone() {
+    let node = Node::new(1, 0);
+    node.gate.refuse(&[1]);
+    node.faults.next("gate", Fault::Retryable);
+    deliver(&node, &[1]);
+    assert_eq!(node.claim(1).rev, 1);
+}
+
+#[test]
+fn a_gate_that_does_not_know_the_sale_is_loaded_first() {
+    let node = Node::new(3, 0);
+    node.decide(&[1, 2]);
+    node.gate.forget();
+    node.gate.refuse(&[3]);
+    deliver(&node, &[3]);
+    let mut journal = node.journal.take();
+    journal.retain(|entry| entry != "claims read");
+    assert_eq!(journal, ["gate topped up with 2", "gate opened at version 2", "told 3 rejected", "acked"]);
+}

@@ -83,6 +83,7 @@ impl RequestQueue for FakeQueue {
 /// A delivery that notes in the journal how it was settled.
 pub(crate) struct FakeDelivery {
     batch: RequestBatch,
+    is_redelivered: bool,
     journal: Journal,
 }
 
@@ -90,11 +91,16 @@ impl FakeDelivery {
     pub(crate) fn new(journal: &Journal, people: &[u64]) -> Self {
         let asks = people.iter().map(|&number| Ask { user: user(number), quantity: 1 }).collect();
         let batch = RequestBatch { sale: sale_id(), asks, accepted_at: START };
-        Self { batch, journal: journal.clone() }
+        Self { batch, is_redelivered: false, journal: journal.clone() }
     }
 
     pub(crate) fn of_sale(mut self, sale: SaleId) -> Self {
         self.batch.sale = sale;
+        self
+    }
+
+    pub(crate) fn again(mut self) -> Self {
+        self.is_redelivered = true;
         self
     }
 }
@@ -106,7 +112,7 @@ impl Delivery for FakeDelivery {
     }
 
     fn is_redelivered(&self) -> bool {
-        false
+        self.is_redelivered
     }
 
     async fn ack(self: Box<Self>) -> PortResult<()> {

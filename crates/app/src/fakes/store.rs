@@ -291,7 +291,7 @@ impl OrderStore for FakeStore {
         Ok(self.data.lock().orders.iter().find(|o| o.sale == sale && o.user == user).cloned())
     }
 
-    async fn list(&self, _: UserId, _: Option<OrderId>, _: u32) -> PortResult<Vec<Order>> {
+    async fn list(&self, _: UserId, _: Option<OrderId>, _: u32, _: Freshness) -> PortResult<Vec<Order>> {
         unreachable!("no use case lists orders")
     }
 }

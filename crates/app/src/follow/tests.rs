@@ -231,3 +231,22 @@ fn following_ends_with_the_bus() {
     followed.node.bus.send(BusEvent::Closed);
     assert!(followed.poll());
 }
+
+#[test]
+fn claims_on_the_board_are_current_for_a_second_after_the_last_catch_up_began() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.decide(&[1]);
+    followed.poll();
+    let current = |followed: &Followed| {
+        let sale = followed.board.lookup(sale_id()).unwrap();
+        followed.board.current_claim(&sale, user(1), followed.node.ports.clock.now()).map(|claim| claim.rev)
+    };
+    assert_eq!(current(&followed), Some(1));
+    followed.node.faults.next("event ids", Fault::Retryable);
+    followed.pass(SECOND);
+    assert_eq!(current(&followed), Some(1), "still");
+    followed.pass(SECOND / 2);
+    assert_eq!(current(&followed), None, "nobody knows what has been written since");
+    followed.pass(SECOND);
+    assert_eq!(current(&followed), Some(1));
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::board::Board;
-use crate::fakes::{HOLD, Node, claim, now, sale_id, sale_row, user};
+use crate::fakes::{Fault, HOLD, Node, claim, now, sale_id, sale_row, user};
 use crate::model::Outcomes;
 
 /// A node on which person 1 has a unit and person 2 stands by, and a board that knows of neither yet.
@@ -85,4 +85,14 @@ fn a_claim_heard_of_while_its_row_was_missing_is_told_with_its_place() {
         ("standby", Some(2)),
         "after those who are in the rows"
     );
+}
+
+#[test]
+fn a_person_whom_the_gate_refused_is_told_so_where_this_node_does_not_know() {
+    let (node, board) = node_and_board();
+    node.gate.refuse(&[1, 9]);
+    assert_eq!(look_up(&node, &board, 9).standing.name(), "rejected");
+    assert_eq!(look_up(&node, &board, 1).standing.name(), "reserved", "a row outweighs the record");
+    node.faults.next("gate", Fault::Retryable);
+    assert_eq!(look_up(&node, &board, 9).standing.name(), "none", "a gate that is gone remembers nobody");
 }

@@ -29,8 +29,8 @@ pub trait Gate: Send + Sync {
     /// database.
     async fn top_up(&self, sale: SaleId, claims: &[Claim]) -> PortResult<()>;
 
-    /// Makes the sale known with `limit`, and nobody in flight; on a sale that is known, forgets who was in flight.
-    /// The claims must have been topped up before.
+    /// Makes the sale known with `limit`, also one of an earlier version, and nobody in flight; on a sale that is known,
+    /// forgets who was in flight. The claims must have been topped up before.
     async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()>;
 
     /// Whether this person is on the record of the refused.

@@ -11,7 +11,7 @@ fn an_end_and_its_promotion_are_one_commit_and_told_after_it() {
     let node = Node::new(1, 1);
     node.decide(&[1, 2]);
     node.clock.pass(HOLD);
-    assert_eq!(now(settle_sale(&node.ports, sale_id())).unwrap(), 2);
+    assert_eq!(now(settle_sale(&node.ports, sale_id())).unwrap().changed, 2);
     assert_eq!(
         node.journal.take(),
         ["wrote 1 expired, 2 reserved", "told 1 expired, 2 reserved", "timer +20000"]
@@ -36,7 +36,7 @@ fn a_doubled_wake_up_writes_nothing_and_tells_the_book_alone() {
     node.clock.pass(HOLD);
     now(settle_sale(&node.ports, sale_id())).unwrap();
     node.journal.take();
-    assert_eq!(now(settle_sale(&node.ports, sale_id())).unwrap(), 0);
+    assert_eq!(now(settle_sale(&node.ports, sale_id())).unwrap().changed, 0);
     assert_eq!(node.journal.take(), ["told"]);
 }
 
@@ -46,7 +46,7 @@ fn a_large_settlement_is_many_commits_each_told() {
     let everybody: Vec<u64> = (1..=1_200).collect();
     node.decide(&everybody);
     node.clock.pass(HOLD);
-    assert_eq!(now(settle_sale(&node.ports, sale_id())).unwrap(), 1_200);
+    assert_eq!(now(settle_sale(&node.ports, sale_id())).unwrap().changed, 1_200);
     let journal = node.journal.take();
     assert_eq!(journal.iter().filter(|entry| entry.starts_with("wrote")).count(), 3);
     assert_eq!(journal.iter().filter(|entry| entry.starts_with("told")).count(), 3);
@@ -64,7 +64,7 @@ fn a_sale_that_cannot_be_settled_does_not_hold_up_the_others() {
     now(crate::decide_batch::decide_batch(&node.ports, Box::new(delivery))).unwrap();
     node.clock.pass(HOLD);
     node.faults.next("sale lock", Fault::Terminal);
-    assert!(now(sweep(&node.ports)).is_err(), "the failure is reported");
+    assert!(now(sweep(&node.ports, &mut GateTender::default())).is_err(), "the failure is reported");
     let second = now(node.ports.sales.lookup(later.id)).unwrap().unwrap();
     assert_eq!(
         (node.store.book().free(), second.book.free()),

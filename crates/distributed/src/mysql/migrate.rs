@@ -15,7 +15,8 @@ use super::server::{Server, connect_options};
 use super::{failure, rows};
 
 /// In order; the version of a schema is how many of them it has seen.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_first.sql"), include_str!("../../migrations/0002_sandbox.sql")];
 
 pub(super) const CREATE_VERSION: &str = "CREATE TABLE IF NOT EXISTS schema_version ( \
      id BIGINT NOT NULL COMMENT 'Always 1', \

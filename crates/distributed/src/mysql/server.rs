@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
 
 use super::failure::Failure;
 
@@ -21,6 +22,8 @@ const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      innodb_lock_wait_timeout = 3, wait_timeout = 900 \
      /*M!100000 , max_statement_time = 10 */ /*!80000 , max_execution_time = 10000 */";
 const IDLE_MAX: Duration = Duration::from_mins(10);
+/// How long a connection outside a pool may take to make.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Connections are renewed, so that a name that points elsewhere is noticed.
 const LIFETIME_MAX: Duration = Duration::from_mins(10);
 /// A collation that both engines have.
@@ -67,9 +70,12 @@ impl Server {
 
     /// A connection of its own, outside the pool.
     pub(super) async fn connect_alone(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
-        let mut connection = options.connect().await?;
-        connection.execute(sqlx::raw_sql(SESSION)).await?;
-        Ok(connection)
+        let connecting = async {
+            let mut connection = options.connect().await?;
+            connection.execute(sqlx::raw_sql(SESSION)).await?;
+            Ok(connection)
+        };
+        timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into())))
     }
 
     /// Lends a connection.

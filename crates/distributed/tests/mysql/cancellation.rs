@@ -16,7 +16,7 @@ use miaosha_domain::time::Timestamp;
 use miaosha_testkit::contract::scene::{self, SALE, TERMS, sale_id, user};
 use miaosha_testkit::contract::{Stores, poll_once, run};
 
-use crate::database::{TestDatabase, stores_of};
+use crate::database::{TestDatabase, connect, stores_of};
 
 const PEOPLE: u64 = 40;
 
@@ -34,7 +34,7 @@ async fn cancelled_after(polls: u64, mut work: Pin<Box<dyn Future<Output = ()> +
 /// Fewer connections than callers who go away, so that one that is lost is missed.
 async fn narrow(database: &TestDatabase) -> Arc<Mysql> {
     let config = MysqlConfig { transactions_max: 2, reads_max: 2, ..database.config() };
-    Arc::new(Mysql::connect(&config).await.unwrap())
+    Arc::new(connect(&config).await.unwrap())
 }
 
 /// At which moments callers go away: densely at first, then further and further apart, until the work is done.
@@ -133,7 +133,7 @@ fn a_process_that_stops_in_the_middle_loses_its_lock() {
         let stuck = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mysql = Mysql::connect(&config).await.unwrap();
+                let mysql = connect(&config).await.unwrap();
                 let tx = mysql.sales.lock(SALE).await.unwrap().unwrap();
                 let book = tx.book();
                 told.send(()).unwrap();

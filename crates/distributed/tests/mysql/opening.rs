@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use miaosha_app::ports::PortError;
-use miaosha_distributed::mysql::{Migrated, Mysql, MysqlConfig, OpenError, migrate};
+use miaosha_distributed::mysql::{Migrated, MysqlConfig, OpenError, migrate};
 use miaosha_testkit::contract::run;
 use miaosha_testkit::contract::scene::{self, SALE, TERMS, sale_id, user};
 use sqlx::Row;
 
-use crate::database::{TestDatabase, execute, rows, stores_of};
+use crate::database::{TestDatabase, connect, execute, rows, stores_of};
 use crate::door::Door;
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -79,15 +79,15 @@ fn another_schema_is_refused_with_what_to_do() {
         let database = TestDatabase::migrated().await;
         let mut connection = database.connection().await;
         execute(&mut connection, "UPDATE schema_version SET version = 0").await.unwrap();
-        let older = Mysql::connect(&database.config()).await.unwrap_err();
+        let older = connect(&database.config()).await.unwrap_err();
         assert!(matches!(older, OpenError::OlderSchema { found: 0, .. }), "{older:?}");
         assert!(older.to_string().contains("miaosha migrate"));
         execute(&mut connection, "UPDATE schema_version SET version = 99").await.unwrap();
-        let newer = Mysql::connect(&database.config()).await.unwrap_err();
+        let newer = connect(&database.config()).await.unwrap_err();
         assert!(matches!(newer, OpenError::NewerSchema { found: 99, .. }), "{newer:?}");
         assert!(matches!(migrate(&database.url(), WAIT).await, Err(OpenError::NewerSchema { .. })));
         execute(&mut connection, "DROP TABLE schema_version").await.unwrap();
-        let none = Mysql::connect(&database.config()).await.unwrap_err();
+        let none = connect(&database.config()).await.unwrap_err();
         assert!(matches!(none, OpenError::OlderSchema { found: 0, .. }), "{none:?}");
     });
 }
@@ -100,12 +100,12 @@ fn a_server_that_may_forget_is_refused_unless_that_is_accepted() {
         let sql = "SELECT @@innodb_flush_log_at_trx_commit = 1 AND (@@sync_binlog = 1 OR @@log_bin = 0)";
         let is_safe = rows(&mut connection, sql).await[0].get::<i64, _>(0) == 1;
         let strict = MysqlConfig { accept_unsafe_flush: false, ..database.config() };
-        match Mysql::connect(&strict).await {
+        match connect(&strict).await {
             Ok(_) => assert!(is_safe),
             Err(error) => assert!(matches!(error, OpenError::Unsafe { .. }) && !is_safe, "{error}"),
         }
         let lenient = MysqlConfig { accept_unsafe_flush: true, ..database.config() };
-        Mysql::connect(&lenient).await.unwrap();
+        connect(&lenient).await.unwrap();
     });
 }
 
@@ -113,9 +113,9 @@ fn a_server_that_may_forget_is_refused_unless_that_is_accepted() {
 fn an_address_without_a_database_or_a_server_is_refused() {
     run(async {
         let database = TestDatabase::migrated().await;
-        let unnamed = Mysql::connect(&MysqlConfig::new(database.servers.primary.clone())).await.unwrap_err();
+        let unnamed = connect(&MysqlConfig::new(database.servers.primary.clone())).await.unwrap_err();
         assert!(matches!(unnamed, OpenError::NoDatabaseNamed), "{unnamed:?}");
-        let nobody = Mysql::connect(&MysqlConfig::new("mysql://root@127.0.0.1:1/x")).await.unwrap_err();
+        let nobody = connect(&MysqlConfig::new("mysql://root@127.0.0.1:1/x")).await.unwrap_err();
         assert!(matches!(nobody, OpenError::Server(_)), "{nobody:?}");
     });
 }
@@ -130,7 +130,7 @@ fn an_outage_is_retryable_and_everything_works_again_afterwards() {
             acquire_timeout: Duration::from_millis(400),
             ..database.config()
         };
-        let stores = stores_of(Arc::new(Mysql::connect(&config).await.unwrap()), Box::new(()));
+        let stores = stores_of(Arc::new(connect(&config).await.unwrap()), Box::new(()));
         scene::open_sale(&stores, 9, TERMS).await;
         // Many idle connections, each of which the outage will end.
         join_all((0..8).map(|_| stores.sales.lookup(SALE))).await;

@@ -10,7 +10,7 @@ use miaosha_testkit::contract::scene::{self, SALE, TERMS, sale_id};
 use sqlx::{Connection, MySqlConnection};
 use tokio::sync::Mutex;
 
-use crate::database::{TestDatabase, execute, rows};
+use crate::database::{TestDatabase, connect, execute, rows};
 use crate::door::Door;
 
 /// Replication is the server's, not a database's: only one test at a time may stop it.
@@ -32,7 +32,7 @@ async fn site() -> Site {
         doors.push(Door::to(url).await);
     }
     let replicas = doors.iter().map(|door| format!("{}/{}", door.url, database.name)).collect();
-    let mysql = Mysql::connect(&MysqlConfig { replicas, ..database.config() }).await.unwrap();
+    let mysql = connect(&MysqlConfig { replicas, ..database.config() }).await.unwrap();
     let sale = scene::plain_sale(SALE);
     mysql.sales.create(&sale, &Book::new(1, &TERMS)).await.unwrap();
     for (number, url) in (1..).zip(&database.servers.replicas) {

@@ -81,13 +81,19 @@ impl Reactor {
 
     /// The name of the session at `key`.
     pub(super) fn session_id(&self, key: Key) -> SessionId {
-        SessionId { reactor: self.index, key, secret: self.connections[key as usize].secret }
+        SessionId {
+            node: self.server.config().node,
+            reactor: self.index,
+            key,
+            secret: self.connections[key as usize].secret,
+        }
     }
 
     /// The session of this name, if it is there and not about to be closed.
     pub(super) fn lookup_session(&self, id: SessionId) -> Option<Key> {
         let connection = self.connections.get(id.key as usize)?;
-        let is_it = connection.secret == id.secret
+        let is_it = id.node == self.server.config().node
+            && connection.secret == id.secret
             && !connection.is_doomed
             && !matches!(connection.transport, Transport::Probe { .. });
         is_it.then_some(id.key)

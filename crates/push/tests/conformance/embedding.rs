@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use miaosha_push::{
-    Admission, Application, ClientEvent, Config, ConnectRequest, DisconnectReason, Server, SocketId,
+    Admission, Application, ClientEvent, Config, ConnectRequest, DisconnectReason, Random, Server, SocketId,
 };
 
 use crate::client::{DEADLINE, Site, Socket, wait_until};
@@ -241,6 +241,32 @@ fn a_reader_that_is_too_slow_is_dropped_and_the_others_hear_all() {
         assert!(heard < 2000, "100 MB have been taken by nobody");
     }
     wait_until("the end of the slow one", || site.sockets.counts().connections == 1);
+}
+
+/// Gives every session the same secret, so that only the node tells them apart.
+struct Always(u8);
+
+impl Random for Always {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0);
+    }
+}
+
+#[test]
+fn a_session_is_named_after_its_node_and_unknown_on_any_other() {
+    let of_node = |node| start(Config { node, random: Arc::new(Always(9)), ..Config::default() }).0;
+    let (seventh, eighth) = (of_node(7), of_node(8));
+    let here = seventh.open_polling("/socket.io/");
+    let _other = eighth.open_polling("/socket.io/");
+    assert!(here.contains("&sid=7-"), "{here}");
+    let unknown = r#"{"code":1,"message":"Session ID unknown"}"#;
+    for answer in [eighth.get(&here), eighth.post(&here, "40")] {
+        assert_eq!((answer.status, answer.body.as_str()), (400, unknown));
+    }
+    assert_eq!(eighth.try_websocket(&here.replace("=polling", "=websocket")).err(), Some(400));
+    let there = here.replace("sid=7-", "sid=8-");
+    assert_eq!(eighth.post(&there, "40").status, 200, "the rest of the name is the same");
+    assert_eq!(seventh.post(&here, "40").status, 200);
 }
 
 #[test]

@@ -4,27 +4,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { io } from "socket.io-client";
+import { next, settled, transports } from "./client.js";
 
 const url = process.env.SERVER_URL;
-
-const transports = {
-  "default options": {},
-  "websocket only": { transports: ["websocket"] },
-  "polling only": { transports: ["polling"] },
-};
-
-/** The arguments of the next `event`. */
-function next(emitter, event) {
-  return new Promise((resolve) => emitter.once(event, (...args) => resolve(args)));
-}
-
-/** Waits until the socket is on the transport that it will stay on. */
-async function settled(socket) {
-  const { engine } = socket.io;
-  if (engine.transport.name === "polling" && engine.transports.includes("websocket")) {
-    await next(engine, "upgrade");
-  }
-}
 
 /** Connects, runs `body` with the sockets, and disconnects them. */
 async function withSockets(count, options, body) {

@@ -18,7 +18,9 @@ const AUDIT_EVERY: Duration = Duration::from_mins(1);
 
 /// Starts every task of the role.
 pub(crate) fn start(tasks: &Tasks, ports: &Ports) {
-    tasks.spawn("decide", decide(ports.clone()));
+    for _ in 0..ports.queue.lanes() {
+        tasks.spawn("decide", decide(ports.clone()));
+    }
     tasks.spawn_until_shutdown("wake", wake(ports.clone()));
     tasks.spawn_until_shutdown("sweep", sweep_each_second(ports.clone()));
     tasks.spawn_until_shutdown("reconcile", every(RECONCILE_EVERY, ports.clone(), reconcile_once));

@@ -43,6 +43,7 @@ marks! {
         ClaimRefunded "paid -> refunded",
         ClaimRestocked "refunded -> restocked",
         NewcomerRejected "none -> rejected without a row",
+        NewcomerRefused "none -> rejected by the gate",
     }
     "sale" {
         SalePaused "paused",
@@ -129,6 +130,11 @@ marks! {
         NewsDoubled "news is doubled",
         NewsReordered "news overtakes other news",
         NewsGap "a follower hears of a gap",
+        GateGone "the gate is gone for a while",
+        GateAnswerLost "the gate's answer is lost",
+        GateFlushed "the gate forgets everything",
+        GateRolledBack "the gate falls back to an earlier state",
+        GateLimitLost "the gate does not hear what was committed",
         ProviderSlow "the provider is slow",
         ProviderCallLost "the provider is not reached",
         ProviderAnswerLost "the provider's answer is lost",

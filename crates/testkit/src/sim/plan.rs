@@ -15,6 +15,17 @@ use super::dice::Dice;
 /// The moment at which every run begins.
 pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
+/// What kind of gate a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GateKind {
+    /// It counts, and has the faults of the run.
+    Counts,
+    /// It lets everybody through.
+    PassesEverybody,
+    /// It counts, and forgets everything each second.
+    ForgetsEachSecond,
+}
+
 /// The plan of a run.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -32,6 +43,9 @@ pub(super) struct Plan {
     pub(super) payers_in_20: u64,
     pub(super) lease: Duration,
     pub(super) desk: DeskLimits,
+    pub(super) gate: GateKind,
+    /// How many people the gate lets through beyond those who can get something.
+    pub(super) gate_slack: u64,
     /// Until when faults happen; then everything heals.
     pub(super) faults_until: Timestamp,
     /// Which kinds of faults this run has. Leaving some out lets runs get further with the others.
@@ -81,6 +95,14 @@ impl Plan {
             payers_in_20: [8, 16, 20][dice.index(3)],
             lease,
             desk,
+            gate: [
+                GateKind::Counts,
+                GateKind::Counts,
+                GateKind::Counts,
+                GateKind::PassesEverybody,
+                GateKind::ForgetsEachSecond,
+            ][dice.index(5)],
+            gate_slack: dice.below(4),
             faults_until,
             faults,
             skews_ms,

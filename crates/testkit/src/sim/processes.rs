@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use miaosha_app::PortError;
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::model::User;
-use miaosha_app::ports::{Ids, NewUser, OpenGate, PortResult, Ports, UserStore};
+use miaosha_app::ports::{Ids, NewUser, PortResult, Ports, UserStore};
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::settle_sale::{settle_sale, sweep};
 use miaosha_app::tend_gate::GateTender;
@@ -17,6 +17,7 @@ use miaosha_domain::time::Timestamp;
 use super::bus::SimBus;
 use super::coverage::Mark;
 use super::executor::Executor;
+use super::gate::SimGate;
 use super::provider::SimProvider;
 use super::queue::SimQueue;
 use super::store::SimStore;
@@ -256,7 +257,7 @@ fn ports_of(world: &Arc<World>, process: usize) -> Ports {
         queue: Arc::new(SimQueue { world: world.clone() }),
         timers: Arc::new(SimTimers { world: world.clone() }),
         bus: Arc::new(SimBus { world: world.clone(), process }),
-        gate: Arc::new(OpenGate),
+        gate: Arc::new(SimGate { world: world.clone() }),
     }
 }
 

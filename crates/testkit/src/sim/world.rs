@@ -19,6 +19,7 @@ use super::bus::Bus;
 use super::coverage::{Coverage, Mark};
 use super::dice::Dice;
 use super::executor::TaskFuture;
+use super::gate::SimGateState;
 use super::plan::{BEGIN, Plan};
 use super::processes::Processes;
 use super::provider::Provider;
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) queue: Queue,
     pub(super) timers: Timers,
     pub(super) bus: Bus,
+    pub(super) gate: SimGateState,
     pub(super) provider: Provider,
     pub(super) auditor: Auditor,
     pub(super) processes: Processes,
@@ -109,6 +111,7 @@ impl World {
             queue: Queue::default(),
             timers: Timers::default(),
             bus: Bus::default(),
+            gate: SimGateState::default(),
             provider: Provider::default(),
             auditor,
             processes,

@@ -69,8 +69,10 @@ mod tests {
 
     #[test]
     fn whoever_is_asked_to_come_again_is_told_when() {
-        let response = BuyAnswer::Refused(ProblemCode::Overloaded).response();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        for code in [ProblemCode::Overloaded, ProblemCode::Unavailable] {
+            let response = BuyAnswer::Refused(code).response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
     }
 }

@@ -31,9 +31,9 @@ pub type SocketService =
 /// What is served.
 #[derive(Clone)]
 pub struct Site {
-    /// The buy route, answered on the threads of the listener.
-    pub buy: Arc<BuyRoute>,
-    /// The push server, if this node has one.
+    /// The buy route, answered on the threads of the listener; if this process serves it.
+    pub buy: Option<Arc<BuyRoute>>,
+    /// The push server, if this process has one.
     pub sockets: Option<SocketService>,
     /// Everything else,
     pub general: Router,
@@ -43,13 +43,16 @@ pub struct Site {
 
 impl std::fmt::Debug for Site {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Site").field("has_sockets", &self.sockets.is_some()).finish_non_exhaustive()
+        f.debug_struct("Site")
+            .field("has_buy", &self.buy.is_some())
+            .field("has_sockets", &self.sockets.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 /// The site, as one thread serves it.
 pub(super) struct Dispatch {
-    buy: ThreadBuyRoute,
+    buy: Option<ThreadBuyRoute>,
     sockets: Option<SocketService>,
     general: Router,
     general_runtime: tokio::runtime::Handle,
@@ -59,7 +62,7 @@ pub(super) struct Dispatch {
 impl Dispatch {
     pub(super) fn new(site: Site) -> Self {
         Self {
-            buy: site.buy.for_thread(),
+            buy: site.buy.map(|buy| buy.for_thread()),
             sockets: site.sockets,
             general: site.general,
             general_runtime: site.general_runtime,
@@ -75,10 +78,13 @@ impl Dispatch {
         busy: Busy,
     ) -> Response<SiteBody> {
         let path = request.uri().path();
-        if *request.method() == Method::POST && sale_in_path(path).is_some() {
+        if *request.method() == Method::POST
+            && sale_in_path(path).is_some()
+            && let Some(buy) = &self.buy
+        {
             let (parts, body) = request.into_parts();
             let sale = sale_in_path(parts.uri.path()).unwrap_or_default();
-            let answer = self.buy.respond(sale, &parts.headers, body).await;
+            let answer = buy.respond(sale, &parts.headers, body).await;
             return answer.map(SiteBody::Whole);
         }
         if path.starts_with("/socket.io/")

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use miaosha_app::Ports;
-use miaosha_app::board::News;
-use miaosha_app::look_up_claim::{ClaimView, PersonalStanding, view_claim};
+use miaosha_app::board::{BoardSale, News};
+use miaosha_app::look_up_claim::{ClaimView, PersonalStanding};
 use miaosha_app::ports::PortResult;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_push::Server;
@@ -12,11 +12,13 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{NAMESPACE, words};
+use crate::claim_reader::ClaimReader;
 use crate::tokens::Keyring;
 
 /// Tells what it is given, one after the other.
 pub struct Teller {
     ports: Ports,
+    claims: Arc<ClaimReader>,
     keyring: Arc<Keyring>,
     server: Arc<OnceLock<Server>>,
     waiting: mpsc::Receiver<News>,
@@ -25,11 +27,12 @@ pub struct Teller {
 impl Teller {
     pub(super) fn new(
         ports: Ports,
+        claims: Arc<ClaimReader>,
         keyring: Arc<Keyring>,
         server: Arc<OnceLock<Server>>,
         waiting: mpsc::Receiver<News>,
     ) -> Self {
-        Self { ports, keyring, server, waiting }
+        Self { ports, claims, keyring, server, waiting }
     }
 
     /// Tells until every bridge is dropped.
@@ -51,7 +54,7 @@ impl Teller {
             server.room(NAMESPACE, &room).emit("sale", &[&words::sale(sale, state)]);
         }
         let mut claims = Vec::with_capacity(news.claims.len() + news.rejected.len());
-        for view in self.views(&news.claims).await {
+        for view in self.views(sale, &news.claims).await {
             let PersonalStanding::Claim(claim) = view.standing else { continue };
             claims.push((claim.user.get(), words::claim(&view, &self.keyring, now)));
         }
@@ -70,21 +73,21 @@ impl Teller {
     }
 
     /// Each claim with its place or its order. Newcomers who stand by one behind the other need one look at the places.
-    async fn views(&self, claims: &[Claim]) -> Vec<ClaimView> {
+    async fn views(&self, sale: &BoardSale, claims: &[Claim]) -> Vec<ClaimView> {
         let is_standby = |claim: &Claim| claim.status == ClaimStatus::Standby;
         let (mut waiting, others): (Vec<Claim>, Vec<Claim>) = claims.iter().copied().partition(is_standby);
         waiting.sort_unstable_by_key(|claim| claim.seq);
         let mut views = Vec::with_capacity(claims.len());
         for neighbours in waiting.chunk_by(|a, b| a.seq + 1 == b.seq) {
             let first = neighbours[0];
-            let place = or_bare(first, view_claim(&self.ports, first).await).position;
+            let place = or_bare(first, self.claims.view(sale, first).await).position;
             views.extend(neighbours.iter().zip(0..).map(|(claim, behind)| ClaimView {
                 position: place.map(|place| place + behind),
                 ..bare(*claim)
             }));
         }
         for claim in others {
-            views.push(or_bare(claim, view_claim(&self.ports, claim).await));
+            views.push(or_bare(claim, self.claims.view(sale, claim).await));
         }
         views
     }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use miaosha_app::Ports;
 use miaosha_app::check_out::{CheckOut, CheckedOut, check_out};
 use miaosha_app::model::Shipping;
 use miaosha_app::ports::PaymentMethod;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::extract::{JsonBody, Languages, Payer};
+use crate::patience::Patience;
 use crate::problem::{Answer, Problem, ProblemBody, ProblemCode};
 use crate::web::Web;
 use crate::wire::{OrderBody, ShippingBody};
@@ -64,6 +66,7 @@ pub(crate) async fn create(
     State(web): State<Arc<Web>>,
     Payer(checkout): Payer,
     languages: Languages,
+    patience: Patience,
     JsonBody(body): JsonBody<CheckOutBody>,
 ) -> Answer<Response> {
     let PaymentBody::Sandbox { card } = body.payment;
@@ -75,7 +78,8 @@ pub(crate) async fn create(
         shipping: read_shipping(body.shipping)?,
         lease: web.lease,
     };
-    match check_out(&web.ports, request).await? {
+    let provider = patience.unhurried_provider(&web.ports.provider);
+    match check_out(&Ports { provider, ..web.ports.clone() }, request).await? {
         CheckedOut::Ordered(order) => {
             let body = Json(OrderBody::new(&order, &languages));
             Ok((StatusCode::CREATED, body).into_response())

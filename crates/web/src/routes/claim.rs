@@ -5,13 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use miaosha_app::give_up::{GivenUp, give_up as give_claim_up};
-use miaosha_app::look_up_claim::{ClaimView, look_up_claim, view_claim};
+use miaosha_app::look_up_claim::ClaimView;
+use miaosha_app::ports::Freshness;
 use miaosha_domain::settle::GiveUpError;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{Buyer, QueryOf, SalePath};
 use crate::problem::{Answer, ProblemBody, ProblemCode};
+use crate::recent_writers::ReadAs;
 use crate::web::Web;
 use crate::wire::ClaimBody;
 
@@ -28,9 +30,10 @@ pub(crate) async fn show(
     State(web): State<Arc<Web>>,
     Buyer(session): Buyer,
     SalePath(id): SalePath,
+    ReadAs(freshness): ReadAs,
 ) -> Answer<Json<ClaimBody>> {
     let sale = web.require_sale(id).await?;
-    let view = look_up_claim(&web.ports, &sale, session.user).await?;
+    let view = web.claims.look_up(&sale, session.user, freshness == Freshness::Fresh).await?;
     Ok(body_of(&web, &view))
 }
 
@@ -58,9 +61,9 @@ pub(crate) async fn give_up(
     SalePath(id): SalePath,
     QueryOf(query): QueryOf<GiveUpQuery>,
 ) -> Answer<Json<ClaimBody>> {
-    web.require_sale(id).await?;
+    let sale = web.require_sale(id).await?;
     match give_claim_up(&web.ports, id, session.user, query.rev).await? {
-        GivenUp::Done(claim) => Ok(body_of(&web, &view_claim(&web.ports, claim).await?)),
+        GivenUp::Done(claim) => Ok(body_of(&web, &web.claims.view(&sale, claim).await?)),
         GivenUp::NoClaim => Err(ProblemCode::NoClaim.into()),
         GivenUp::Refused(GiveUpError::PaymentInProgress) => Err(ProblemCode::PaymentInProgress.into()),
         GivenUp::Refused(GiveUpError::Over) => Err(ProblemCode::ClaimOver.into()),

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use http::StatusCode;
 use miaosha_app::model::{Role, User};
 use miaosha_app::ports::PortError;
+use miaosha_app::recover::recover;
 use miaosha_app::sign_up::{SignUp, SignedUp, new_password, sign_up};
 use miaosha_domain::ids::UserId;
 use serde::{Deserialize, Serialize};
@@ -30,10 +31,16 @@ const TOKENS_MAX: u64 = 1_000;
 /// configuration allows it.
 pub(crate) fn router(web: &Arc<Web>, mints_tokens: bool) -> Router {
     let body_len_max = web.limits.admin_body_len_max;
-    let writes = middleware::from_fn_with_state(Writes { web: web.clone(), body_len_max }, run_to_end);
-    let (admin, _document) = admin::routes().split_for_parts();
+    let writes = middleware::from_fn_with_state(
+        Writes { web: web.clone(), body_len_max, answer_within: None },
+        run_to_end,
+    );
+    let (admin, _document) = admin::routes().merge(admin::recount_routes()).split_for_parts();
     let tokens = if mints_tokens { post(mint_tokens) } else { post(refuse_tokens) };
-    let api = admin.route("/admin/users", post(create_user)).route("/admin/tokens", tokens);
+    let api = admin
+        .route("/admin/users", post(create_user))
+        .route("/admin/tokens", tokens)
+        .route("/admin/recover", post(recover_site));
     Router::new()
         .nest("/api/v1", api)
         .route_layer(writes)
@@ -124,6 +131,17 @@ async fn mint_tokens(
     let ids = web.ports.users.create_missing(&users).await?;
     let mint = |id| web.keyring.mint_session(id, Role::Buyer, now, lasts);
     Ok(Json(MintedBody { tokens: ids.into_iter().map(mint).collect() }))
+}
+
+/// The sales whose caches were rebuilt.
+#[derive(Debug, Serialize)]
+struct RecoveredBody {
+    sales: Vec<String>,
+}
+
+async fn recover_site(State(web): State<Arc<Web>>) -> Answer<Json<RecoveredBody>> {
+    let sales = recover(&web.ports).await?;
+    Ok(Json(RecoveredBody { sales: sales.iter().map(ToString::to_string).collect() }))
 }
 
 async fn refuse_tokens() -> Problem {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use http::header;
-use miaosha_app::ports::Freshness;
 use miaosha_domain::ids::OrderId;
 
 use crate::extract::{Buyer, Languages, OrderPath, PageQuery, QueryOf, next_page};
 use crate::problem::{Answer, ProblemBody, ProblemCode};
+use crate::recent_writers::ReadAs;
 use crate::web::Web;
 use crate::wire::{OrderBody, Page};
 
@@ -25,12 +25,12 @@ type InLanguage<T> = ([(header::HeaderName, &'static str); 1], Json<T>);
 pub(crate) async fn list(
     State(web): State<Arc<Web>>,
     Buyer(session): Buyer,
+    ReadAs(freshness): ReadAs,
     QueryOf(page): QueryOf<PageQuery>,
     languages: Languages,
 ) -> Answer<InLanguage<Page<OrderBody>>> {
     let limit = page.limit();
-    let found =
-        web.ports.orders.list(session.user, page.after::<OrderId>()?, limit + 1, Freshness::Fresh).await?;
+    let found = web.ports.orders.list(session.user, page.after::<OrderId>()?, limit + 1, freshness).await?;
     let show = |order: &_| OrderBody::new(order, &languages);
     Ok((VARY_BY_LANGUAGE, Json(next_page(found, limit, |order| order.id.to_string(), show))))
 }

@@ -40,7 +40,7 @@ pub(crate) struct BuyAnswer {
         (status = 413, description = "`body_too_large`: above 4 KiB", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported_media_type`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_body`, `wrong_answer`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`overloaded`: perhaps accepted; asking again is safe", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`; `unavailable`: perhaps accepted, asking again is safe", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create(

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::users::begin_session;
 use crate::extract::JsonBody;
+use crate::patience::Patience;
 use crate::problem::{Answer, ProblemBody, ProblemCode};
 use crate::web::Web;
 use crate::wire::SignedInBody;
@@ -31,10 +32,12 @@ pub(crate) struct Credentials {
 )]
 pub(crate) async fn create(
     State(web): State<Arc<Web>>,
+    patience: Patience,
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Answer<Json<SignedInBody>> {
     let Credentials { email, password } = credentials;
-    let user = sign_in(&web.ports, web.passwords.as_ref(), &email, password).await?;
+    let passwords = patience.unhurried_passwords(&web.passwords);
+    let user = sign_in(&web.ports, &passwords, &email, password).await?;
     let user = user.ok_or(ProblemCode::BadCredentials)?;
     Ok(Json(begin_session(&web, &user)))
 }

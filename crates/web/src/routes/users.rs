@@ -11,6 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::extract::JsonBody;
+use crate::patience::Patience;
 use crate::problem::{Answer, Problem, ProblemBody, ProblemCode};
 use crate::tokens::SESSION_LASTS;
 use crate::web::Web;
@@ -37,11 +38,12 @@ pub(crate) struct NewUser {
 )]
 pub(crate) async fn create(
     State(web): State<Arc<Web>>,
+    patience: Patience,
     JsonBody(form): JsonBody<NewUser>,
 ) -> Answer<(StatusCode, Json<SignedInBody>)> {
     let NewUser { email, name, password } = form;
     let form = SignUp { email, name, password, role: Role::Buyer };
-    match sign_up(&web.ports, web.passwords.as_ref(), form).await? {
+    match sign_up(&web.ports, &patience.unhurried_passwords(&web.passwords), form).await? {
         SignedUp::Created(user) => Ok((StatusCode::CREATED, Json(begin_session(&web, &user)))),
         SignedUp::EmailTaken => Err(ProblemCode::EmailTaken.into()),
         SignedUp::WeakPassword => {

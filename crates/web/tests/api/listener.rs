@@ -53,7 +53,7 @@ impl Running {
 
 fn served(site: &Site) -> Served {
     Served {
-        buy: site.web.buy().clone(),
+        buy: Some(site.web.buy().clone()),
         sockets: None,
         general: site.router.clone(),
         general_runtime: Handle::current(),

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use miaosha_app::model::Role;
+use miaosha_web::WebLimits;
 use serde_json::{Value, json};
 
-use crate::site::{Call, Site};
+use crate::site::{Answer, Call, Site};
 
 async fn show(site: &Site, sale: &str) -> Value {
     site.call(Call::get(&format!("/api/v1/sales/{sale}"))).await.require(StatusCode::OK)
@@ -107,4 +109,43 @@ async fn a_sale_opens_and_ends_by_the_servers_clock() {
     assert_eq!(show(&site, &sale).await["state"], "open");
     site.clock.advance(Duration::from_mins(1));
     assert_eq!(show(&site, &sale).await["state"], "ended");
+}
+
+#[tokio::test]
+async fn a_thousand_page_loads_ask_no_store_anything() {
+    let (site, watch) = Site::open_watched(WebLimits::default()).await;
+    let sales = [site.sale(json!({})).await, site.sale(json!({"starts_in_seconds": 60})).await];
+    let before = watch.calls();
+    for number in 0..500 {
+        let sale = format!("/api/v1/sales/{}", sales[number % 2]);
+        for path in [sale.as_str(), "/api/v1/sales"] {
+            let language = if number % 3 == 0 { "zh-TW" } else { "en" };
+            let answer = site.call(Call::get(path).header("accept-language", language)).await;
+            assert_eq!(answer.status, StatusCode::OK);
+        }
+    }
+    assert_eq!(watch.calls(), before);
+}
+
+#[tokio::test]
+async fn whoever_has_a_page_is_told_that_it_still_holds_and_what_time_it_is() {
+    let site = Site::open().await;
+    let sale = site.sale(json!({"starts_in_seconds": 60})).await;
+    for path in [format!("/api/v1/sales/{sale}"), "/api/v1/sales".to_owned()] {
+        let first = site.call(Call::get(&path)).await;
+        assert_eq!(first.headers["content-type"], "application/json");
+        assert_eq!(first.headers["cache-control"], "no-store");
+        let etag = first.headers["etag"].to_str().unwrap().to_owned();
+        let again = Call::get(&path).header("if-none-match", &format!("\"x\", {etag}"));
+        site.clock.advance(Duration::from_secs(1));
+        let still = site.call(again.clone()).await;
+        assert_eq!((still.status, still.text().as_str()), (StatusCode::NOT_MODIFIED, ""));
+        assert_eq!(still.headers["etag"], etag.as_str());
+        let time = |answer: &Answer| answer.headers["server-time"].to_str().unwrap().to_owned();
+        assert!(time(&still) > time(&first), "{} and {}", time(&still), time(&first));
+        let editor = site.person(Role::Editor).await;
+        let more = Call::post(&format!("/api/v1/admin/sales/{sale}/add-stock")).by(&editor);
+        site.call(more.json(&json!({"units": 1}))).await.require(StatusCode::OK);
+        site.call(again).await.require(StatusCode::OK);
+    }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 use miaosha_app::model::Role;
+use miaosha_web::WebLimits;
 use serde_json::json;
 
-use crate::site::{Call, PAYS, PAYS_LATER, Site, payment};
+use crate::site::{Answer, Call, PAYS, PAYS_LATER, Person, Site, payment};
+use crate::watched::{Mood, Watch};
 
 #[tokio::test]
 async fn without_a_claim_there_is_none_and_nothing_to_give_up() {
@@ -32,7 +34,7 @@ async fn a_reservation_given_up_goes_to_the_next_in_standby() {
     let released = site.call(Call::delete(&path).by(&first)).await.require(StatusCode::OK);
     assert_eq!((&released["status"], &released["rev"]), (&json!("released"), &json!(2)));
     assert!(released.get("checkout_token").is_none() && released.get("deadline").is_none());
-    assert_eq!(site.claim(&sale, &second).await["status"], "reserved");
+    site.claim_when(&sale, &second, |claim| claim["status"] == "reserved").await;
     site.call(Call::delete(&path).by(&first)).await.require_problem(409, "claim_over");
 }
 
@@ -81,6 +83,52 @@ async fn a_reservation_that_ran_out_is_expired_for_good() {
     let late = site.call(Call::post("/api/v1/checkout").bearer(&token).json(&payment(PAYS))).await;
     late.require_problem(401, "token_expired");
     site.sweep().await;
-    let claim = site.claim(&sale, &person).await;
+    let claim = site.claim_when(&sale, &person, |claim| claim["rev"] == 2).await;
     assert_eq!((&claim["status"], &claim["rev"]), (&json!("expired"), &json!(2)));
+}
+
+/// What a look-up is answered from memory while the stores fail, as soon as the memory is new enough.
+async fn remembered(site: &Site, watch: &Watch, sale: &str, person: &Person) -> serde_json::Value {
+    let call = || Call::get(&format!("/api/v1/sales/{sale}/claim")).by(person);
+    watch.set(Mood::Failing);
+    let answered = async {
+        loop {
+            let answer: Answer = site.call(call()).await;
+            if answer.status == StatusCode::OK {
+                return answer.json();
+            }
+            answer.require_problem(503, "unavailable");
+            tokio::task::yield_now().await;
+        }
+    };
+    let claim = tokio::time::timeout(Duration::from_secs(20), answered).await.expect("nothing is remembered");
+    let marked = site.call(call().header("cookie", "a=b; miaosha_fresh=1")).await;
+    marked.require_problem(503, "unavailable");
+    watch.set(Mood::Well);
+    claim
+}
+
+#[tokio::test]
+async fn a_claim_its_place_and_its_order_are_told_from_memory_while_the_database_is_away() {
+    let (site, watch) = Site::open_watched(WebLimits::default()).await;
+    let sale = site.sale(json!({"stock": 1})).await;
+    let (first, second) = (site.person(Role::Buyer).await, site.person(Role::Buyer).await);
+    let claim = site.buy(&sale, &first).await;
+    assert_eq!(site.buy(&sale, &second).await["status"], "standby");
+    let reserved = remembered(&site, &watch, &sale, &first).await;
+    assert_eq!((&reserved["status"], &reserved["rev"]), (&json!("reserved"), &json!(1)));
+    assert_eq!(reserved["deadline"], claim["deadline"]);
+    let standby = remembered(&site, &watch, &sale, &second).await;
+    assert_eq!((&standby["status"], &standby["position"]), (&json!("standby"), &json!(1)));
+
+    let pay = Call::post("/api/v1/checkout").bearer(claim["checkout_token"].as_str().unwrap());
+    let order = site.call(pay.json(&payment(PAYS))).await.require(StatusCode::CREATED);
+    let paid = site.claim(&sale, &first).await;
+    assert_eq!((&paid["status"], &paid["order"]), (&json!("paid"), &order["id"]), "one sees what one did");
+    let call = Call::get(&format!("/api/v1/sales/{sale}/claim")).by(&first);
+    watch.set(Mood::Failing);
+    site.call(call).await.require_problem(503, "unavailable");
+    site.clock.advance(Duration::from_secs(10));
+    let paid = remembered(&site, &watch, &sale, &first).await;
+    assert_eq!((&paid["status"], &paid["order"]), (&json!("paid"), &order["id"]));
 }

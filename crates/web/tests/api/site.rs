@@ -25,11 +25,13 @@ use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::time::Timestamp;
 use miaosha_embedded::{Embedded, SystemClock};
 use miaosha_web::tokens::Secret;
-use miaosha_web::{Argon2Passwords, Keyring, REQUEST_SECONDS_BUCKETS, Web, WebLimits, WebParts};
+use miaosha_web::{Argon2Passwords, Keyring, REQUEST_SECONDS_BUCKETS, Serves, Web, WebLimits, WebParts};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+
+use crate::watched::{Watch, watch};
 
 /// The system's clock, put forward by hand.
 #[derive(Debug, Default)]
@@ -83,13 +85,26 @@ impl Site {
     }
 
     pub(crate) async fn open_with(limits: WebLimits) -> Self {
+        Self::open_altered(limits, |_| {}).await
+    }
+
+    /// A site whose routes see the world through watched ports; what runs behind them does not.
+    pub(crate) async fn open_watched(limits: WebLimits) -> (Self, Arc<Watch>) {
+        let mut watched = None;
+        let site = Self::open_altered(limits, |ports| watched = Some(watch(ports))).await;
+        (site, watched.unwrap())
+    }
+
+    async fn open_altered(limits: WebLimits, alter: impl FnOnce(&mut Ports)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ShiftedClock::default());
         let embedded = Embedded::open_with_clock(directory.path(), clock.clone()).unwrap();
         let ports = embedded.ports(0);
+        let mut web_ports = ports.clone();
+        alter(&mut web_ports);
         let board = Arc::new(Board::new());
         let limits_of_desk = DeskLimits { batch_window: Duration::from_millis(1), ..DeskLimits::default() };
-        let desk = Arc::new(RequestDesk::new(clock.clone(), ports.queue.clone(), limits_of_desk));
+        let desk = Arc::new(RequestDesk::new(clock.clone(), web_ports.queue.clone(), limits_of_desk));
         let secret = Secret { kid: "k1".to_owned(), bytes: vec![7; 32] };
         let keyring = Arc::new(Keyring::new(secret, Vec::new()).unwrap());
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
@@ -105,7 +120,7 @@ impl Site {
             .build_recorder();
         let tasks = TaskTracker::new();
         let web = Web::new(WebParts {
-            ports: ports.clone(),
+            ports: web_ports,
             board: board.clone(),
             desk: desk.clone(),
             passwords: Arc::new(passwords) as Arc<dyn Passwords>,
@@ -125,7 +140,7 @@ impl Site {
         running.spawn(follower.run());
         running.spawn(async move { desk.run(std::future::pending()).await });
         running.spawn(decide_all(ports.clone(), embedded));
-        let router = web.router();
+        let router = web.router(Serves::EVERYTHING);
         Self {
             web,
             router,
@@ -166,7 +181,12 @@ impl Site {
     }
 
     pub(crate) async fn call(&self, call: Call) -> Answer {
-        Answer::read(self.router.clone().oneshot(call.request()).await.unwrap()).await
+        Self::call_on(&self.router, call).await
+    }
+
+    /// The same on a router of another process.
+    pub(crate) async fn call_on(router: &Router, call: Call) -> Answer {
+        Answer::read(router.clone().oneshot(call.request()).await.unwrap()).await
     }
 
     /// Asks for a unit, and waits for what becomes of it.

@@ -50,7 +50,12 @@ impl State {
     /// A process tells all others.
     pub(in super::super) fn hear_outcomes(&mut self, outcomes: &Outcomes, process: usize) {
         self.note(|| format!("process {process} announces {outcomes:?}"));
-        let Some(book) = outcomes.book else { return self.hear_refused(&outcomes.rejected) };
+        let Some(book) = outcomes.book else {
+            for user in &outcomes.rejected {
+                self.hear_told_rejected(*user, "the bus");
+            }
+            return;
+        };
         let known = self.auditor.books.get(&book.version).is_some_and(|(known, _)| *known == book);
         self.require(known, Promise::I4, || format!("the bus tells of {book:?}, which is not committed"));
         for claim in &outcomes.claims {
@@ -72,11 +77,11 @@ impl State {
         }
     }
 
-    /// The gate refuses people. It may be wrong, as it may be late; who has a claim keeps it.
-    fn hear_refused(&mut self, refused: &[UserId]) {
-        for user in refused {
-            self.auditor.rejected_in.insert(*user, self.step);
-        }
+    /// The gate refuses somebody, and has it on record. It may be wrong, as it may be late: who has a claim keeps it,
+    /// and whose request is decided in spite of it is told so.
+    pub(in super::super) fn hear_refused(&mut self, user: UserId) {
+        self.auditor.rejected_in.insert(user, self.step);
+        self.mark(Mark::NewcomerRefused);
     }
 
     /// A process read something, or heard of something.

@@ -10,7 +10,6 @@ use miaosha_app::manage_sale::{
     Managed, add_stock as add_units, close_sale, pause_sale, plan_sale, resume_sale,
 };
 use miaosha_app::model::SaleRow;
-use miaosha_app::ports::Freshness;
 use miaosha_app::verify_sale::verify_sale;
 use miaosha_domain::ids::SaleId;
 use miaosha_domain::sale::{AddStockError, SaleEnded};
@@ -19,6 +18,7 @@ use utoipa::ToSchema;
 
 use crate::extract::{Editor, JsonBody, Languages, PageQuery, QueryOf, SalePath, next_page};
 use crate::problem::{Answer, Problem, ProblemBody, ProblemCode};
+use crate::recent_writers::ReadAs;
 use crate::routes::sales::headers_in;
 use crate::web::Web;
 use crate::wire::{InvalidPlan, ManagedSaleBody, NewSale, Page, RecountBody};
@@ -36,11 +36,12 @@ type Shown = (HeaderMap, Json<ManagedSaleBody>);
 pub(crate) async fn list(
     State(web): State<Arc<Web>>,
     _editor: Editor,
+    ReadAs(freshness): ReadAs,
     QueryOf(page): QueryOf<PageQuery>,
     languages: Languages,
 ) -> Answer<(HeaderMap, Json<Page<ManagedSaleBody>>)> {
     let (now, limit) = (web.ports.clock.now(), page.limit());
-    let found = web.ports.sales.list(page.after::<SaleId>()?, limit + 1, Freshness::Fresh).await?;
+    let found = web.ports.sales.list(page.after::<SaleId>()?, limit + 1, freshness).await?;
     let headers = headers_in(&languages, found.iter().map(|row| &row.sale));
     let show = |row: &SaleRow| ManagedSaleBody::new(&row.sale, &row.book, &languages, now);
     Ok((headers, Json(next_page(found, limit, |row| row.sale.id.to_string(), show))))

@@ -1,0 +1,297 @@
+//! Batches on their way from the broker to those who decide: a line for each shard, at most one batch of a line in hand
+//! at a time, so that two batches of one sale are never decided side by side in this process, and keep their order.
+//!
+//! A batch that comes back unsettled goes to the front of its line; the broker hears nothing of it. When the connection
+//! is lost, what waits in the lines is forgotten: the broker delivers it again, here or elsewhere.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::StreamExt as _;
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Acker, Channel, Connection, Consumer};
+use miaosha_app::model::RequestBatch;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Duty, Failure};
+use super::dead_letters::DeadLetters;
+use super::message::decode_batch;
+use super::topology::Topology;
+
+const SET_UP_MAX: Duration = Duration::from_secs(15);
+
+/// A batch that the broker has delivered and that is not settled.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) batch: RequestBatch,
+    pub(super) is_redelivered: bool,
+    pub(super) acker: Acker,
+    /// The line it belongs to, which is its shard.
+    pub(super) line: usize,
+    connection: u64,
+}
+
+/// What a caller finds.
+pub(super) enum Taken {
+    Arrived(Arrival),
+    Nothing,
+    Stopped,
+}
+
+/// The lines of this process.
+#[derive(Debug)]
+pub(super) struct Intake {
+    topology: Arc<Topology>,
+    dead_letters: DeadLetters,
+    prefetch: u16,
+    stopped: CancellationToken,
+    lines: Mutex<Lines>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Lines {
+    all: Vec<Line>,
+    /// Where the next look begins, so that no line is served before another has been.
+    next: usize,
+    /// Counts connections: what an earlier one delivered is not ours any more.
+    connection: u64,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Arrival>,
+    is_in_hand: bool,
+}
+
+impl Intake {
+    pub(super) fn new(
+        topology: Arc<Topology>,
+        dead_letters: DeadLetters,
+        prefetch: u16,
+        stopped: CancellationToken,
+    ) -> Self {
+        let all = (0..topology.shards()).map(|_| Line::default()).collect();
+        let lines = Mutex::new(Lines { all, next: 0, connection: 0 });
+        Self { topology, dead_letters, prefetch, stopped, lines, changed: Notify::new() }
+    }
+
+    /// Waits for the next batch of a line of which none is in hand; `None` once stopped. Safe to drop.
+    pub(super) async fn next(&self) -> Option<Arrival> {
+        loop {
+            // Registered before looking, so that no change between the look and the wait is missed.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            match self.take() {
+                Taken::Arrived(arrival) => return Some(arrival),
+                Taken::Stopped => return None,
+                Taken::Nothing => {}
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.stopped.cancelled() => {}
+            }
+        }
+    }
+
+    fn take(&self) -> Taken {
+        if self.stopped.is_cancelled() {
+            return Taken::Stopped;
+        }
+        let mut lines = self.lines.lock();
+        let count = lines.all.len();
+        for index in (lines.next..lines.next + count).map(|index| index % count) {
+            let line = &mut lines.all[index];
+            if line.is_in_hand {
+                continue;
+            }
+            if let Some(arrival) = line.waiting.pop_front() {
+                line.is_in_hand = true;
+                lines.next = index + 1;
+                return Taken::Arrived(arrival);
+            }
+        }
+        Taken::Nothing
+    }
+
+    /// The batch in hand is settled, or no longer ours.
+    pub(super) fn release(&self, line: usize) {
+        self.lines.lock().all[line].is_in_hand = false;
+        self.changed.notify_waiters();
+    }
+
+    /// The batch in hand is not settled: it comes again, before the others of its line.
+    pub(super) fn put_back(&self, arrival: Arrival) {
+        let index = arrival.line;
+        {
+            let mut lines = self.lines.lock();
+            let is_ours = arrival.connection == lines.connection;
+            let line = &mut lines.all[index];
+            line.is_in_hand = false;
+            if is_ours {
+                line.waiting.push_front(Arrival { is_redelivered: true, ..arrival });
+            }
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until no batch is in hand.
+    pub(super) async fn settled(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.lines.lock().all.iter().all(|line| !line.is_in_hand) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn arrive(&self, arrival: Arrival) {
+        {
+            let mut lines = self.lines.lock();
+            // Its reader may be slower to end than the connection.
+            if arrival.connection == lines.connection {
+                let index = arrival.line;
+                lines.all[index].waiting.push_back(arrival);
+            }
+        }
+        self.changed.notify_waiters();
+    }
+
+    async fn consume(&self, connection: &Connection, line: usize) -> lapin::Result<(Channel, Consumer)> {
+        let channel = connection.create_channel().await?;
+        // Per consumer, not global, which quorum queues do not have.
+        channel.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
+        let queue = self.topology.requests_queue(line).into();
+        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consumer = channel.basic_consume(queue, "".into(), options, none).await?;
+        Ok((channel, consumer))
+    }
+
+    /// Reads until the consumer fails or all is stopped; then gives back what nobody will take here.
+    async fn read(
+        self: Arc<Self>,
+        line: usize,
+        number: u64,
+        channel: Channel,
+        mut consumer: Consumer,
+    ) -> Failure {
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = self.stopped.cancelled() => break,
+                delivery = consumer.next() => delivery,
+            };
+            match delivery {
+                Some(Ok(delivery)) => self.receive(line, number, delivery).await,
+                Some(Err(error)) => return error.into(),
+                None => return Failure::ConsumerEnded(self.topology.requests_queue(line)),
+            }
+        }
+        match self.give_back(line, &channel, consumer).await {
+            Ok(never) => never,
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn receive(&self, line: usize, connection: u64, delivery: Delivery) {
+        let kind = delivery.properties.kind().as_ref().map(ShortString::as_str);
+        match decode_batch(kind, &delivery.data) {
+            Ok(sent) => {
+                let is_redelivered = delivery.redelivered || sent.is_maybe_decided;
+                let (batch, acker) = (sent.batch, delivery.acker);
+                self.arrive(Arrival { batch, is_redelivered, acker, line, connection });
+            }
+            Err(error) => {
+                self.dead_letters.put_aside_undecodable(line, &delivery, &error).await;
+                // If it fails, the message comes again and is put aside twice.
+                let _ = delivery.acker.ack(BasicAckOptions::default()).await;
+            }
+        }
+    }
+
+    /// Ends the subscription and returns what waits, at once, so that others decide it while this process drains. The
+    /// channel stays for what is in hand.
+    async fn give_back(
+        &self,
+        line: usize,
+        channel: &Channel,
+        mut consumer: Consumer,
+    ) -> lapin::Result<Failure> {
+        channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+        let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let waiting = std::mem::take(&mut self.lines.lock().all[line].waiting);
+            for arrival in waiting {
+                arrival.acker.nack(requeue).await?;
+            }
+            tokio::select! {
+                () = changed => {}
+                Some(delivery) = consumer.next() => {
+                    delivery?.acker.nack(requeue).await?;
+                }
+            }
+        }
+    }
+}
+
+/// The intake with the tasks that read for it.
+#[derive(Debug)]
+pub(super) struct IntakeDuty(pub(super) Arc<Intake>);
+
+impl IntakeDuty {
+    async fn open(&self, connection: &Connection) -> Result<JoinSet<Failure>, Failure> {
+        let intake = &self.0;
+        let channel = connection.create_channel().await?;
+        intake.topology.declare(&channel).await?;
+        let number = intake.lines.lock().connection;
+        let mut readers = JoinSet::new();
+        for line in 0..intake.topology.shards() {
+            let (channel, consumer) = intake.consume(connection, line).await?;
+            readers.spawn(Arc::clone(intake).read(line, number, channel, consumer));
+        }
+        Ok(readers)
+    }
+}
+
+#[async_trait]
+impl Duty for IntakeDuty {
+    fn name(&self) -> &'static str {
+        "requests"
+    }
+
+    async fn serve(&self, connection: &Connection, ready: &CancellationToken) -> Failure {
+        let mut readers = match timeout(SET_UP_MAX, self.open(connection)).await {
+            Err(_) => return Failure::Slow("subscribing to the requests"),
+            Ok(Err(failure)) => return failure,
+            Ok(Ok(readers)) => readers,
+        };
+        ready.cancel();
+        tokio::select! {
+            ended = readers.join_next() => ended.and_then(Result::ok).unwrap_or(Failure::TaskEnded),
+            ended = self.0.dead_letters.watch(connection) => ended.err().unwrap_or(Failure::TaskEnded),
+        }
+    }
+
+    fn lost(&self) {
+        let mut lines = self.0.lines.lock();
+        lines.connection += 1;
+        for line in &mut lines.all {
+            line.waiting.clear();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! News of commits: at once to every follower in this process, and by sharded pub/sub to every other process.
+//!
+//! News is handed out locally without the way over Redis, so that a node hears what it commits itself while Redis is
+//! gone, and nobody waits. Messages of its own that come back are dropped. Start with [`RedisBus`]; what comes in is
+//! read in [`listener`], and what goes over the wire is in [`wire`].
+
+mod listener;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use miaosha_app::model::Outcomes;
+use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
+use parking_lot::Mutex;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use super::circuit::Circuit;
+use super::keys::{CHANNELS, Keys, group_of};
+use super::link::Link;
+use wire::Header;
+
+pub(crate) use listener::Listener;
+
+/// How many news a follower may fall behind.
+const BEHIND_MAX: usize = 1_024;
+/// How many news may wait on a channel to be sent.
+const UNSENT_MAX: usize = 1_024;
+/// After this long without news, each process says on each channel that it is there, which is how long a loss at the end
+/// goes unnoticed. With forty processes these are 320 short messages a second, each delivered forty times.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// The bus, over Redis.
+///
+/// What a follower hears may have been lost elsewhere: each process numbers what it sends on a channel, and who finds a
+/// hole in the numbers tells its followers of a gap. A lost connection, a silent channel, a message that cannot be
+/// read and a follower too far behind are gaps, too; there are no more than about one a second.
+pub struct RedisBus {
+    fan_out: FanOut,
+    channels: Vec<Channel>,
+}
+
+/// The sending side of a channel.
+struct Channel {
+    unsent: mpsc::Sender<Arc<Outcomes>>,
+    /// News that found the queue full since the last one that was sent.
+    dropped: Arc<AtomicU64>,
+}
+
+/// The followers in this process.
+#[derive(Clone)]
+pub(crate) struct FanOut {
+    /// `None` once shut down.
+    sender: Arc<Mutex<Option<broadcast::Sender<BusEvent>>>>,
+}
+
+impl FanOut {
+    pub(crate) fn new() -> Self {
+        Self { sender: Arc::new(Mutex::new(Some(broadcast::Sender::new(BEHIND_MAX)))) }
+    }
+
+    pub(crate) fn send(&self, event: BusEvent) {
+        if let Some(sender) = &*self.sender.lock() {
+            // An error says that nobody follows, which is fine.
+            let _ = sender.send(event);
+        }
+    }
+}
+
+impl RedisBus {
+    /// A bus, and for each channel the task that sends what is published. They end when the bus is dropped.
+    pub(crate) fn new(
+        fan_out: FanOut,
+        origin: u64,
+        keys: &Keys,
+        link: &Arc<Link>,
+        timeout: Duration,
+    ) -> (Self, Vec<Sender>) {
+        let (channels, senders) = (0..CHANNELS)
+            .map(|number| {
+                let (unsent, waiting) = mpsc::channel(UNSENT_MAX);
+                let dropped = Arc::new(AtomicU64::new(0));
+                let sender = Sender {
+                    header: Header { origin, number: 0 },
+                    channel: keys.channel(number),
+                    waiting,
+                    dropped: Arc::clone(&dropped),
+                    link: Arc::clone(link),
+                    circuit: Circuit::new(),
+                    timeout,
+                };
+                (Channel { unsent, dropped }, sender)
+            })
+            .unzip();
+        (Self { fan_out, channels }, senders)
+    }
+
+    /// Ends the bus: followers hear what was published or came in before, then [`BusEvent::Closed`]. Idempotent.
+    pub fn shut_down(&self) {
+        self.fan_out.sender.lock().take();
+    }
+}
+
+impl OutcomeBus for RedisBus {
+    fn publish(&self, outcomes: Arc<Outcomes>) {
+        let channel = &self.channels[group_of(outcomes.sale, CHANNELS)];
+        self.fan_out.send(BusEvent::News(Arc::clone(&outcomes)));
+        if channel.unsent.try_send(outcomes).is_err() {
+            channel.dropped.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("miaosha_news_dropped_total").increment(1);
+        }
+    }
+
+    fn subscribe(&self) -> Box<dyn OutcomeSubscription> {
+        Box::new(Subscription {
+            events: self.fan_out.sender.lock().as_ref().map(broadcast::Sender::subscribe),
+        })
+    }
+}
+
+/// `None` for a follower that came after the end.
+struct Subscription {
+    events: Option<broadcast::Receiver<BusEvent>>,
+}
+
+#[async_trait]
+impl OutcomeSubscription for Subscription {
+    async fn next(&mut self) -> BusEvent {
+        let Some(events) = &mut self.events else { return BusEvent::Closed };
+        match events.recv().await {
+            Ok(event) => event,
+            Err(RecvError::Lagged(_)) => BusEvent::Gap,
+            Err(RecvError::Closed) => BusEvent::Closed,
+        }
+    }
+}
+
+/// Sends what is published on one channel, one after the other, so that the numbers arrive in order.
+pub(crate) struct Sender {
+    header: Header,
+    channel: String,
+    waiting: mpsc::Receiver<Arc<Outcomes>>,
+    dropped: Arc<AtomicU64>,
+    link: Arc<Link>,
+    circuit: Circuit,
+    timeout: Duration,
+}
+
+impl Sender {
+    pub(crate) async fn run(mut self) {
+        let mut heartbeats = interval(HEARTBEAT_EVERY);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                outcomes = self.waiting.recv() => {
+                    let Some(outcomes) = outcomes else { return };
+                    // What was dropped leaves a hole in the numbers, by which others know.
+                    self.header.number += 1 + self.dropped.swap(0, Ordering::Relaxed);
+                    self.send(wire::encode(self.header, &outcomes)).await;
+                    heartbeats.reset();
+                }
+                _ = heartbeats.tick() => {
+                    self.header.number += self.dropped.swap(0, Ordering::Relaxed);
+                    self.send(wire::encode_heartbeat(self.header)).await;
+                }
+            }
+        }
+    }
+
+    async fn send(&self, message: Vec<u8>) {
+        let mut command = redis::cmd("SPUBLISH");
+        command.arg(&self.channel).arg(message);
+        if let Err(error) = self.link.call(&self.circuit, &command, self.timeout).await {
+            debug!(%error, channel = self.channel, "news was not sent: others will find a hole");
+            metrics::counter!("miaosha_news_dropped_total").increment(1);
+        }
+    }
+}
+
+impl std::fmt::Debug for RedisBus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisBus").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! People who come to a sale one after the other, and do what people do, whatever happens to the site meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+
+use crate::support::Http;
+
+/// How long somebody goes on asking a site that does not answer.
+const PERSEVERANCE: Duration = Duration::from_mins(2);
+/// Pays; pays, and its answer is lost; is declined.
+const CARDS: [&str; 3] = ["4242424242424242", "4000000000000341", "4000000000000002"];
+
+/// What the crowd shares.
+pub(crate) struct Crowd {
+    pub(crate) http: Http,
+    pub(crate) sale: String,
+    pub(crate) tokens: Vec<String>,
+    /// Set when the doors close: who is not done goes home.
+    pub(crate) is_over: AtomicBool,
+    pub(crate) answered: AtomicUsize,
+}
+
+/// What became of one person, as he knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Visit {
+    /// The answer to the request: `queued`, `sold_out`, or a claim's status.
+    pub(crate) told: String,
+    /// Whether he was told of an order.
+    pub(crate) has_order: bool,
+}
+
+impl Crowd {
+    /// Everybody comes within `span`; returns what became of each, in the order of the tokens.
+    pub(crate) async fn come(self: &Arc<Self>, span: Duration, seed: u64) -> Vec<Visit> {
+        let visits: Vec<_> = (0..self.tokens.len())
+            .map(|person| {
+                let crowd = self.clone();
+                let mut random = SmallRng::seed_from_u64(seed ^ ((person as u64 + 1) << 20));
+                tokio::spawn(async move {
+                    tokio::time::sleep(span.mul_f64(random.random_range(0.0..1.0))).await;
+                    crowd.visit(person, random).await
+                })
+            })
+            .collect();
+        let mut results = Vec::with_capacity(visits.len());
+        for visit in visits {
+            results.push(visit.await.unwrap());
+        }
+        results
+    }
+
+    async fn visit(&self, person: usize, mut random: SmallRng) -> Visit {
+        let token = &self.tokens[person];
+        let told = self.buy(token, &mut random).await;
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        // Every tenth asks once more, as impatient people do.
+        if random.random_ratio(1, 10) {
+            self.buy(token, &mut random).await;
+        }
+        let has_order = if told == "sold_out" { false } else { self.follow(token, random).await };
+        Visit { told, has_order }
+    }
+
+    /// Asks for a unit until there is an answer that is final for the client.
+    async fn buy(&self, token: &str, random: &mut SmallRng) -> String {
+        let deadline = Instant::now() + PERSEVERANCE;
+        let path = format!("/api/v1/sales/{}/requests", self.sale);
+        loop {
+            let asked =
+                self.http.try_call(Method::POST, &path, Some(token), Some(json!({ "answer": "" }))).await;
+            match asked {
+                Ok(answer) if matches!(answer.status, 200 | 202) => return answer.text("status").to_owned(),
+                Ok(answer) => assert!(matches!(answer.status, 502..=504), "{answer:?}"),
+                Err(_connection_broke) => {}
+            }
+            assert!(Instant::now() < deadline, "no answer for too long");
+            tokio::time::sleep(Duration::from_millis(random.random_range(100..1_000))).await;
+        }
+    }
+
+    /// Looks what became of the request, and pays, gives up or dawdles. Whether there was an order.
+    async fn follow(&self, token: &str, mut random: SmallRng) -> bool {
+        let path = format!("/api/v1/sales/{}/claim", self.sale);
+        let asked_at = Instant::now();
+        while !self.is_over.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
+            let Ok(claim) = self.http.try_call(Method::GET, &path, Some(token), None).await else { continue };
+            match claim.body["status"].as_str().unwrap_or_default() {
+                "reserved" => match random.random_range(0..20) {
+                    0..3 => {
+                        if self.pay(&claim.body, &mut random).await {
+                            return true;
+                        }
+                    }
+                    3 => drop(self.http.try_call(Method::DELETE, &path, Some(token), None).await),
+                    _ => {}
+                },
+                "paid" => return true,
+                "expired" | "released" | "left" | "rejected" => return false,
+                // Lost with Redis, or not decided yet.
+                "none" if asked_at.elapsed() > Duration::from_secs(30) => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    async fn pay(&self, claim: &Value, random: &mut SmallRng) -> bool {
+        // A reservation past its deadline has none; it is about to expire.
+        let Some(checkout_token) = claim["checkout_token"].as_str() else { return false };
+        let card = CARDS[random.random_range(0..CARDS.len())];
+        self.http.try_check_out(checkout_token, card).await.is_ok_and(|paid| paid.status == 201)
+    }
+}

@@ -1,0 +1,253 @@
+//! A crowd buys while everything that can fail fails, one after the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::Method;
+use miaosha_testkit::fault_proxy::FaultProxy;
+use miaosha_testkit::services::{Node, Service};
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
+
+use crate::crowd::{Crowd, Visit};
+use crate::site::Fleet;
+use crate::support::PATIENCE;
+
+const SETTINGS: [(&str, &str); 3] = [
+    ("MIAOSHA_DEV__TOKEN_MINT", "true"),
+    ("MIAOSHA_CHECKOUT__LEASE_MS", "2000"),
+    ("MIAOSHA_LOG__FILTER", "warn"),
+];
+/// How long the network to a service stands still.
+const STALL: Duration = Duration::from_secs(5);
+/// How far a replica lags.
+const LAG_S: u32 = 10;
+/// What everybody needs to come back after a fault.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// What can happen to a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    PublisherKilled,
+    PushKilled,
+    ConsumerKilled,
+    GeneralKilled,
+    RedisFailedOver,
+    RedisFlushed,
+    RabbitmqRestarted,
+    MysqlRestarted,
+    ReplicaKilled,
+    ReplicaLags,
+    RedisStalled,
+    RabbitmqStalled,
+    MysqlStalled,
+}
+
+const FAULTS: [Fault; 13] = [
+    Fault::PublisherKilled,
+    Fault::PushKilled,
+    Fault::ConsumerKilled,
+    Fault::GeneralKilled,
+    Fault::RedisFailedOver,
+    Fault::RedisFlushed,
+    Fault::RabbitmqRestarted,
+    Fault::MysqlRestarted,
+    Fault::ReplicaKilled,
+    Fault::ReplicaLags,
+    Fault::RedisStalled,
+    Fault::RabbitmqStalled,
+    Fault::MysqlStalled,
+];
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+impl Fault {
+    /// Lets it happen, and makes it good where that takes a hand: everything else comes back by itself.
+    fn happen(self, fleet: &Fleet, sale: &str, random: &mut SmallRng) {
+        let services = &fleet.services;
+        match self {
+            Self::PublisherKilled => crash_one(&fleet.site.publishers, random),
+            Self::PushKilled => crash_one(&fleet.site.push, random),
+            Self::ConsumerKilled => crash_one(&fleet.site.consumers, random),
+            Self::GeneralKilled => crash_one(&fleet.site.general, random),
+            Self::RedisFailedOver => {
+                let slot = services.redis.slot_of(&format!("{{sale:{sale}}}")).unwrap();
+                let killed = services.redis.fail_over(slot).unwrap();
+                services.redis.nodes[killed].start_again().unwrap();
+                services.redis.wait_until_ok().unwrap();
+            }
+            Self::RedisFlushed => services.redis.flush_all().unwrap(),
+            Self::RabbitmqRestarted => restart(&services.rabbitmq),
+            Self::MysqlRestarted => restart(&services.mysql.primary),
+            Self::ReplicaKilled => {
+                services.mysql.replicas[0].kill();
+                std::thread::sleep(RECOVERY);
+                services.mysql.replicas[0].start_again().unwrap();
+            }
+            Self::ReplicaLags => {
+                services.mysql.replicas[1].lag(LAG_S).unwrap();
+                std::thread::sleep(STALL);
+                services.mysql.replicas[1].lag(0).unwrap();
+            }
+            Self::RedisStalled => stall(&services.redis.proxies.iter().collect::<Vec<_>>()),
+            Self::RabbitmqStalled => stall(&[&fleet.rabbitmq_proxy]),
+            Self::MysqlStalled => stall(&[&fleet.mysql_proxy]),
+        }
+    }
+}
+
+fn crash_one(nodes: &[Node], random: &mut SmallRng) {
+    let node = &nodes[random.random_range(0..nodes.len())];
+    node.kill();
+    std::thread::sleep(Duration::from_millis(random.random_range(0..2_000)));
+    node.start_again().unwrap();
+}
+
+fn restart(service: &impl Service) {
+    service.stop();
+    service.start_again().unwrap();
+}
+
+/// The network stands still, then breaks, then works again.
+fn stall(proxies: &[&FaultProxy]) {
+    for proxy in proxies {
+        proxy.stall().unwrap();
+    }
+    std::thread::sleep(STALL);
+    for proxy in proxies {
+        proxy.cut();
+    }
+    for proxy in proxies {
+        proxy.heal().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_gets_exactly_the_stock_while_everything_fails_in_turn() {
+    let people = setting("MIAOSHA_FLEET_PEOPLE", 6_000);
+    let first_seed = setting("MIAOSHA_FLEET_SEED", 1);
+    for seed in first_seed..first_seed + setting("MIAOSHA_FLEET_SEEDS", 1) {
+        run(people, seed).await;
+    }
+}
+
+async fn run(people: u64, seed: u64) {
+    let fleet = tokio::task::spawn_blocking(|| Fleet::start(&SETTINGS)).await.unwrap();
+    let stock = (people / 100).max(1);
+    let number = |value: u64| value.to_string();
+    let sale = fleet.create_sale(&[
+        "--stock",
+        &number(stock),
+        "--standby",
+        &number(stock / 2),
+        "--starts-in",
+        "2s",
+        "--hold",
+        "5s",
+        "--lasts",
+        "1h",
+        "--price",
+        "199.00",
+    ]);
+    let crowd = Arc::new(Crowd {
+        http: (*fleet).clone(),
+        sale: sale.clone(),
+        tokens: fleet.tokens(people),
+        is_over: AtomicBool::new(false),
+        answered: AtomicUsize::new(0),
+    });
+    wait_until_open(&fleet, &sale).await;
+    let started = Instant::now();
+    let mut random = SmallRng::seed_from_u64(seed);
+    let mut faults = FAULTS;
+    faults.shuffle(&mut random);
+    let span = (STALL + RECOVERY * 2) * u32::try_from(faults.len()).unwrap();
+    let visits = tokio::spawn({
+        let crowd = crowd.clone();
+        async move { crowd.come(span, seed).await }
+    });
+    let (fleet, sale) = tokio::task::spawn_blocking(move || {
+        for fault in faults {
+            let before = Instant::now();
+            fault.happen(&fleet, &sale, &mut random);
+            println!(
+                "{:6.1} s  {fault:?} ({:.1} s)",
+                started.elapsed().as_secs_f32(),
+                before.elapsed().as_secs_f32()
+            );
+            std::thread::sleep(RECOVERY);
+        }
+        (fleet, sale)
+    })
+    .await
+    .unwrap();
+    while crowd.answered.load(Ordering::Relaxed) < crowd.tokens.len() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(started.elapsed() < span + PATIENCE * 6, "the crowd is not answered");
+    }
+    crowd.is_over.store(true, Ordering::Relaxed);
+    let visits = visits.await.unwrap();
+    let settled = settle(&fleet, &sale).await;
+    check(&fleet, &crowd, &visits, &settled, seed, started.elapsed()).await;
+}
+
+async fn wait_until_open(fleet: &Fleet, sale: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = fleet.try_call(Method::GET, &format!("/api/v1/sales/{sale}"), None, None).await;
+        if found.is_ok_and(|answer| answer.body["state"] == "open") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the sale does not open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until nobody pays any more, and gives the recount.
+async fn settle(fleet: &Fleet, sale: &str) -> Value {
+    let deadline = Instant::now() + PATIENCE * 2;
+    loop {
+        let found = fleet.verify(sale);
+        if found["paying"] == 0 {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "payments stay open: {found}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Compares what people were told with what they have, and prints the counts.
+async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], settled: &Value, seed: u64, took: Duration) {
+    let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
+    let mut with_order = 0;
+    for (token, visit) in crowd.tokens.iter().zip(visits) {
+        let claim = fleet.claim(&crowd.sale, token).await.body;
+        let status = claim["status"].as_str().unwrap().to_owned();
+        if visit.has_order {
+            with_order += 1;
+            assert_eq!(status, "paid", "somebody was told of an order that is lost: {claim}");
+        }
+        assert_ne!(status, "queued", "a request has no outcome: {claim}");
+        *outcomes.entry(status).or_default() += 1;
+    }
+    println!(
+        "seed {seed}: people {}, {:.0} s, outcomes {outcomes:?}, told of an order {with_order}",
+        visits.len(),
+        took.as_secs_f64()
+    );
+    println!("verify {settled}");
+    let promoted = fleet.promoted(&crowd.sale);
+    assert!(promoted.is_sorted(), "standby was served out of order: {promoted:?}");
+    assert!(!promoted.is_empty(), "nobody was promoted: the run shows too little");
+    assert_eq!(settled["paid"], settled["orders"]);
+    assert!(settled["paid"].as_u64().unwrap() > 0);
+    let in_rows = |name: &str| settled[name].as_u64().unwrap();
+    let units = in_rows("free") + in_rows("reserved") + in_rows("paid");
+    assert_eq!(units, in_rows("stock"), "every unit is sold, held or free");
+}

@@ -1,0 +1,102 @@
+//! A fleet on services of its own, every one of them behind a proxy that can stall and cut the network.
+
+use std::ops::Deref;
+use std::path::Path;
+use std::process::Output;
+
+use miaosha_testkit::fault_proxy::FaultProxy;
+use miaosha_testkit::services::{Addresses, MysqlAddresses, Service as _, Services, Site, SitePlan};
+use serde_json::Value;
+
+use crate::support::Http;
+
+const DATABASE: &str = "miaosha";
+
+/// The fleet, its services, and the way to it. Ends with this value.
+pub(crate) struct Fleet {
+    pub(crate) site: Site,
+    pub(crate) rabbitmq_proxy: FaultProxy,
+    pub(crate) mysql_proxy: FaultProxy,
+    pub(crate) services: Services,
+    http: Http,
+}
+
+impl Deref for Fleet {
+    type Target = Http;
+
+    fn deref(&self) -> &Http {
+        &self.http
+    }
+}
+
+impl Fleet {
+    /// Two processes of each role, with these further settings.
+    pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        let services = Services::start_with_redis_behind_proxies().unwrap();
+        let rabbitmq_proxy = FaultProxy::start(services.rabbitmq.address()).unwrap();
+        let mysql_proxy = FaultProxy::start(services.mysql.primary.address()).unwrap();
+        let direct = services.addresses();
+        let addresses = Addresses {
+            rabbitmq: direct
+                .rabbitmq
+                .replace(&services.rabbitmq.address().to_string(), &rabbitmq_proxy.address().to_string()),
+            mysql: MysqlAddresses {
+                primary: format!("mysql://root@{}", mysql_proxy.address()),
+                replicas: direct.mysql.replicas.clone(),
+            },
+            redis: direct.redis,
+        };
+        let mut plan = SitePlan::new(env!("CARGO_BIN_EXE_miaosha"), addresses, DATABASE);
+        plan.settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let site = Site::start(plan).unwrap();
+        let http = Http::of(site.base());
+        Self { site, rabbitmq_proxy, mysql_proxy, services, http }
+    }
+
+    /// Runs a command of the binary on the site.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        self.site.command().args(arguments).output().unwrap()
+    }
+
+    /// Plans a sale and returns its id.
+    pub(crate) fn create_sale(&self, arguments: &[&str]) -> String {
+        let output = self.cli(&[&["sale", "create", "--title", "Console"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        let sale: Value = serde_json::from_slice(&output.stdout).unwrap();
+        sale["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Session tokens of load-test users `1..=last`; needs `MIAOSHA_DEV__TOKEN_MINT`.
+    pub(crate) fn tokens(&self, last: u64) -> Vec<String> {
+        let output = self.cli(&["token", "mint", "--users", &format!("1..{last}")]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Recounts a sale; whatever is broken fails the test.
+    pub(crate) fn verify(&self, sale: &str) -> Value {
+        let output = self.cli(&["sale", "verify", sale, "--json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        assert!(output.status.success() && found["ok"] == true, "{found}");
+        found
+    }
+
+    /// The `seq` of everyone who was promoted in a sale, in the order of promotion.
+    pub(crate) fn promoted(&self, sale: &str) -> Vec<u64> {
+        let rows = self
+            .services
+            .mysql
+            .primary
+            .query(&format!(
+                "SELECT c.seq FROM {DATABASE}.claim_events e JOIN {DATABASE}.claims c ON c.sale = e.sale AND c.user = e.user \
+                 WHERE e.sale = {sale} AND e.from_status = 'standby' AND e.to_status = 'reserved' ORDER BY e.id"
+            ))
+            .unwrap();
+        rows.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
+    /// Logs and data of the processes.
+    pub(crate) fn directory(&self) -> &Path {
+        self.site.directory()
+    }
+}

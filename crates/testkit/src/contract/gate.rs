@@ -1,0 +1,365 @@
+//! What `Gate` promises.
+
+use std::any::Any;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use miaosha_app::ports::{self, Admission, GateReport, GateUpdate};
+use miaosha_domain::claim::{Claim, ClaimStatus};
+use miaosha_domain::gate::GateLimit;
+use miaosha_domain::ids::UserId;
+
+use super::scene::{SALE, sale_id, user};
+
+/// A gate that knows no sale.
+pub struct Gate {
+    /// The gate.
+    pub gate: Arc<dyn ports::Gate>,
+    /// What has to live as long as the gate, such as a connection.
+    pub keep: Box<dyn Any + Send>,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+/// Runs the suite of `Gate` on the [`Gate`](contract::gate::Gate) that `$make` gives.
+#[macro_export]
+macro_rules! gate_contract {
+    ($make:expr) => {
+        $crate::contract_suite! { gate_contract, $make, gate, [
+            nobody_is_sorted_in_a_sale_that_is_not_known,
+            newcomers_pass_in_order_up_to_the_limit,
+            a_person_counts_once_however_often_he_comes,
+            who_has_a_claim_or_is_in_flight_passes_a_full_gate,
+            who_is_full_is_on_the_record_until_he_passes,
+            claims_leave_those_in_flight_and_still_count,
+            the_rejected_make_room_and_are_on_the_record,
+            the_rejected_are_never_taken_out_of_the_claims,
+            an_earlier_limit_is_ignored_and_the_same_version_is_applied,
+            an_update_of_a_sale_that_is_not_known_changes_nothing,
+            the_report_counts_claims_and_those_who_stand_by,
+            claims_are_topped_up_before_the_sale_is_known,
+            topping_up_takes_nobody_out,
+            opening_a_known_sale_forgets_who_was_in_flight_and_nothing_else,
+            opening_takes_any_limit,
+            a_place_counts_those_who_stand_by_up_to_it,
+            who_does_not_stand_by_has_no_place,
+            every_call_may_be_repeated,
+            sales_do_not_touch_each_other,
+            the_largest_ids_are_told_apart,
+            batches_may_be_large,
+            an_empty_batch_is_fine,
+        ] }
+    };
+}
+
+fn limit(version: u64, people_max: u64) -> GateLimit {
+    GateLimit { people_max, claims: 0, standing: 0, version }
+}
+
+fn users(numbers: RangeInclusive<u64>) -> Vec<UserId> {
+    numbers.map(user).collect()
+}
+
+/// A person's claim; his number is its `seq`, too.
+fn claim(number: u64, status: ClaimStatus) -> Claim {
+    Claim {
+        sale: SALE,
+        user: user(number),
+        status,
+        rev: 1,
+        seq: number,
+        quantity: 1,
+        deadline: None,
+        hold_until: None,
+        payment: None,
+        restocked: false,
+    }
+}
+
+fn reserved(numbers: RangeInclusive<u64>) -> Vec<Claim> {
+    numbers.map(|number| claim(number, ClaimStatus::Reserved)).collect()
+}
+
+fn standing_by(numbers: RangeInclusive<u64>) -> Vec<Claim> {
+    numbers.map(|number| claim(number, ClaimStatus::Standby)).collect()
+}
+
+impl Gate {
+    async fn open(&self, people_max: u64) {
+        self.gate.open(SALE, limit(1, people_max)).await.unwrap();
+    }
+
+    async fn admit(&self, numbers: RangeInclusive<u64>) -> Vec<bool> {
+        self.sorted(&users(numbers)).await
+    }
+
+    async fn sorted(&self, users: &[UserId]) -> Vec<bool> {
+        match self.gate.admit(SALE, users).await.unwrap() {
+            Admission::Sorted(passes) => passes,
+            Admission::Unknown => panic!("the sale is known"),
+        }
+    }
+
+    async fn update(&self, limit: GateLimit, claims: &[Claim], rejected: &[UserId]) -> GateReport {
+        self.gate.update(SALE, GateUpdate { limit, claims, rejected }).await.unwrap()
+    }
+
+    async fn was_refused(&self, number: u64) -> bool {
+        self.gate.was_refused(SALE, user(number)).await.unwrap()
+    }
+
+    async fn position(&self, number: u64) -> Option<u64> {
+        self.gate.position(SALE, user(number), number).await.unwrap()
+    }
+}
+
+/// "The gate does not know the sale."
+pub async fn nobody_is_sorted_in_a_sale_that_is_not_known(gate: Gate) {
+    assert_eq!(gate.gate.admit(SALE, &users(1..=3)).await.unwrap(), Admission::Unknown);
+    assert!(!gate.was_refused(1).await);
+}
+
+/// "Sorts the people of a batch, one after the other", "while both together are fewer than the limit", "the rest are
+/// full".
+pub async fn newcomers_pass_in_order_up_to_the_limit(gate: Gate) {
+    gate.open(3).await;
+    assert_eq!(gate.admit(1..=2).await, [true, true]);
+    assert_eq!(gate.admit(3..=5).await, [true, false, false]);
+    assert_eq!(gate.admit(6..=6).await, [false]);
+}
+
+/// "Is in flight from then on."
+pub async fn a_person_counts_once_however_often_he_comes(gate: Gate) {
+    gate.open(2).await;
+    let twice = [user(1), user(1), user(2), user(3), user(3)];
+    assert_eq!(gate.sorted(&twice).await, [true, true, true, false, false]);
+}
+
+/// "Who has a claim or is in flight passes."
+pub async fn who_has_a_claim_or_is_in_flight_passes_a_full_gate(gate: Gate) {
+    gate.gate.top_up(SALE, &reserved(1..=1)).await.unwrap();
+    gate.open(2).await;
+    assert_eq!(gate.admit(2..=2).await, [true]);
+    assert_eq!(gate.admit(1..=3).await, [true, true, false]);
+}
+
+/// "Who is full is on the record of the refused, who passes is not."
+pub async fn who_is_full_is_on_the_record_until_he_passes(gate: Gate) {
+    gate.open(1).await;
+    gate.admit(1..=2).await;
+    assert!(!gate.was_refused(1).await && gate.was_refused(2).await && !gate.was_refused(3).await);
+    gate.update(limit(2, 2), &[], &[]).await;
+    assert_eq!(gate.admit(2..=2).await, [true]);
+    assert!(!gate.was_refused(2).await);
+}
+
+/// "Claims join those with a claim and leave those in flight." They leave the record, too.
+pub async fn claims_leave_those_in_flight_and_still_count(gate: Gate) {
+    gate.open(2).await;
+    gate.admit(1..=3).await;
+    assert!(gate.was_refused(3).await);
+    let report = gate.update(limit(2, 2), &reserved(1..=1), &[]).await;
+    assert_eq!(report, GateReport::Known { claims: 1, standing: 0, is_full: true });
+    let report = gate.update(limit(3, 3), &reserved(3..=3), &[]).await;
+    assert_eq!(report, GateReport::Known { claims: 2, standing: 0, is_full: true });
+    assert!(!gate.was_refused(3).await);
+    // Once nobody is in flight, those with a claim are all who count.
+    gate.gate.open(SALE, limit(4, 3)).await.unwrap();
+    assert_eq!(gate.admit(4..=5).await, [true, false]);
+}
+
+/// "The rejected leave those in flight … and are on the record."
+pub async fn the_rejected_make_room_and_are_on_the_record(gate: Gate) {
+    gate.open(2).await;
+    gate.admit(1..=2).await;
+    let report = gate.update(limit(1, 2), &[], &users(1..=1)).await;
+    assert_eq!(report, GateReport::Known { claims: 0, standing: 0, is_full: false });
+    assert!(gate.was_refused(1).await && !gate.was_refused(2).await);
+    assert_eq!(gate.admit(3..=4).await, [true, false]);
+}
+
+/// "Never the claims."
+pub async fn the_rejected_are_never_taken_out_of_the_claims(gate: Gate) {
+    gate.open(1).await;
+    gate.update(limit(1, 1), &reserved(1..=1), &[]).await;
+    let report = gate.update(limit(1, 1), &[], &users(1..=1)).await;
+    assert_eq!(report, GateReport::Known { claims: 1, standing: 0, is_full: true });
+    assert_eq!(gate.admit(1..=2).await, [true, false]);
+}
+
+/// "The limit is adopted unless a later version is known."
+pub async fn an_earlier_limit_is_ignored_and_the_same_version_is_applied(gate: Gate) {
+    gate.gate.open(SALE, limit(5, 1)).await.unwrap();
+    gate.admit(1..=1).await;
+    assert!(is_full(gate.update(limit(4, 9), &[], &[]).await));
+    assert_eq!(gate.admit(2..=2).await, [false]);
+    assert!(!is_full(gate.update(limit(5, 2), &[], &[]).await));
+    assert_eq!(gate.admit(2..=2).await, [true]);
+    assert!(!is_full(gate.update(limit(6, 3), &[], &[]).await));
+    assert!(!is_full(gate.update(limit(5, 1), &[], &[]).await));
+    // What an earlier update says of people counts none the less.
+    let report = gate.update(limit(1, 1), &reserved(3..=3), &users(2..=2)).await;
+    assert_eq!(report, GateReport::Known { claims: 1, standing: 0, is_full: false });
+}
+
+/// "Changes nothing of a sale that the gate does not know, and says so."
+pub async fn an_update_of_a_sale_that_is_not_known_changes_nothing(gate: Gate) {
+    let claims = standing_by(1..=2);
+    assert_eq!(gate.update(limit(1, 9), &claims, &users(3..=3)).await, GateReport::Unknown);
+    assert_eq!(gate.gate.admit(SALE, &users(1..=1)).await.unwrap(), Admission::Unknown);
+    assert!(!gate.was_refused(3).await);
+    assert_eq!(gate.position(1).await, None);
+    gate.open(9).await;
+    let report = gate.update(limit(1, 9), &[], &[]).await;
+    assert_eq!(report, GateReport::Known { claims: 0, standing: 0, is_full: false });
+}
+
+/// What the fields of `GateReport::Known` say.
+pub async fn the_report_counts_claims_and_those_who_stand_by(gate: Gate) {
+    gate.open(10).await;
+    gate.update(limit(2, 10), &reserved(1..=2), &[]).await;
+    let report = gate.update(limit(3, 10), &standing_by(3..=5), &[]).await;
+    assert_eq!(report, GateReport::Known { claims: 5, standing: 3, is_full: false });
+    let promoted = [claim(3, ClaimStatus::Reserved), claim(4, ClaimStatus::Left)];
+    let report = gate.update(limit(4, 5), &promoted, &[]).await;
+    assert_eq!(report, GateReport::Known { claims: 5, standing: 1, is_full: true });
+}
+
+/// "Known sale or not."
+pub async fn claims_are_topped_up_before_the_sale_is_known(gate: Gate) {
+    gate.gate.top_up(SALE, &reserved(1..=2)).await.unwrap();
+    gate.gate.top_up(SALE, &standing_by(3..=3)).await.unwrap();
+    assert_eq!(gate.gate.admit(SALE, &users(1..=1)).await.unwrap(), Admission::Unknown);
+    gate.open(4).await;
+    assert_eq!(gate.admit(1..=5).await, [true, true, true, true, false]);
+    assert_eq!(gate.position(3).await, Some(1));
+}
+
+/// "Takes nobody out."
+pub async fn topping_up_takes_nobody_out(gate: Gate) {
+    gate.open(3).await;
+    gate.admit(1..=1).await;
+    gate.gate.top_up(SALE, &reserved(2..=2)).await.unwrap();
+    gate.gate.top_up(SALE, &reserved(3..=3)).await.unwrap();
+    assert_eq!(gate.admit(1..=4).await, [true, true, true, false]);
+}
+
+/// "And nobody in flight; on a sale that is known, forgets who was in flight."
+pub async fn opening_a_known_sale_forgets_who_was_in_flight_and_nothing_else(gate: Gate) {
+    gate.gate.top_up(SALE, &standing_by(1..=1)).await.unwrap();
+    gate.open(2).await;
+    assert_eq!(gate.admit(2..=3).await, [true, false]);
+    gate.open(2).await;
+    assert!(gate.was_refused(3).await);
+    assert_eq!(gate.position(1).await, Some(1));
+    assert_eq!(gate.admit(3..=4).await, [true, false]);
+}
+
+/// "With `limit`, also one of an earlier version."
+pub async fn opening_takes_any_limit(gate: Gate) {
+    gate.gate.open(SALE, limit(7, 1)).await.unwrap();
+    gate.gate.open(SALE, limit(3, 2)).await.unwrap();
+    assert_eq!(gate.admit(1..=3).await, [true, true, false]);
+    assert!(!is_full(gate.update(limit(4, 3), &[], &[]).await));
+}
+
+/// "How many people stand by with a `seq` of at most this one."
+pub async fn a_place_counts_those_who_stand_by_up_to_it(gate: Gate) {
+    gate.open(100).await;
+    gate.update(limit(2, 100), &standing_by(11..=15), &[]).await;
+    assert_eq!((gate.position(11).await, gate.position(15).await), (Some(1), Some(5)));
+    let changed = [claim(11, ClaimStatus::Reserved), claim(13, ClaimStatus::Left)];
+    gate.update(limit(3, 100), &changed, &[]).await;
+    assert_eq!((gate.position(12).await, gate.position(15).await), (Some(1), Some(3)));
+}
+
+/// "`None` if the gate does not know that this person stands by."
+pub async fn who_does_not_stand_by_has_no_place(gate: Gate) {
+    assert_eq!(gate.position(1).await, None);
+    gate.open(100).await;
+    gate.update(limit(2, 100), &standing_by(1..=3), &[]).await;
+    for status in ClaimStatus::ALL.into_iter().filter(|status| *status != ClaimStatus::Standby) {
+        gate.update(limit(2, 100), &[claim(2, status)], &[]).await;
+        assert_eq!(gate.position(2).await, None, "{status:?}");
+        gate.update(limit(2, 100), &standing_by(2..=2), &[]).await;
+    }
+    assert_eq!(gate.gate.position(SALE, user(1), 2).await.unwrap(), None, "another one's seq");
+    assert_eq!(gate.position(4).await, None);
+}
+
+/// "Each call is one atomic step, and may be repeated."
+pub async fn every_call_may_be_repeated(gate: Gate) {
+    for _ in 0..2 {
+        gate.gate.top_up(SALE, &reserved(1..=2)).await.unwrap();
+    }
+    for _ in 0..2 {
+        gate.open(5).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(gate.admit(3..=6).await, [true, true, true, false]);
+    }
+    let claims = [claim(3, ClaimStatus::Reserved), claim(4, ClaimStatus::Standby)];
+    for _ in 0..3 {
+        let report = gate.update(limit(2, 6), &claims, &users(5..=5)).await;
+        assert_eq!(report, GateReport::Known { claims: 4, standing: 1, is_full: false });
+    }
+}
+
+/// "The people of each sale."
+pub async fn sales_do_not_touch_each_other(gate: Gate) {
+    let other = sale_id(SALE.get() + 1);
+    gate.open(1).await;
+    gate.gate.open(other, limit(1, 1)).await.unwrap();
+    assert_eq!(gate.admit(1..=2).await, [true, false]);
+    assert_eq!(gate.gate.admit(other, &users(2..=3)).await.unwrap(), Admission::Sorted(vec![true, false]));
+    assert!(!gate.gate.was_refused(other, user(2)).await.unwrap());
+}
+
+/// Ids have 63 bits, and no two of them are the same person.
+pub async fn the_largest_ids_are_told_apart(gate: Gate) {
+    const LARGEST: u64 = i64::MAX.cast_unsigned();
+    gate.open(2).await;
+    assert_eq!(gate.admit(LARGEST - 3..=LARGEST).await, [true, true, false, false]);
+    assert!(gate.was_refused(LARGEST).await && !gate.was_refused(LARGEST - 3).await);
+    let stands_by = Claim { seq: 1, ..claim(LARGEST, ClaimStatus::Standby) };
+    gate.gate.top_up(SALE, &[stands_by]).await.unwrap();
+    assert_eq!(gate.gate.position(SALE, user(LARGEST), 1).await.unwrap(), Some(1));
+    assert_eq!(gate.gate.position(SALE, user(LARGEST - 1), 1).await.unwrap(), None);
+}
+
+/// Larger than any batch that is sent, so that no bound of the storage is near.
+pub async fn batches_may_be_large(gate: Gate) {
+    const MANY: u64 = 20_000;
+    gate.gate.top_up(SALE, &standing_by(1..=MANY)).await.unwrap();
+    gate.open(2 * MANY).await;
+    let passes = gate.admit(MANY / 2..=3 * MANY).await;
+    assert_eq!(passes.iter().filter(|passes| **passes).count() as u64, MANY + MANY / 2 + 1);
+    assert!(passes.is_sorted_by(|a, b| a >= b), "in order");
+    let gone: Vec<Claim> = (1..MANY).map(|number| claim(number, ClaimStatus::Left)).collect();
+    let rejected = users(MANY + 1..=2 * MANY);
+    let report = gate.update(limit(2, 2 * MANY), &gone, &rejected).await;
+    assert_eq!(report, GateReport::Known { claims: MANY, standing: 1, is_full: false });
+    assert_eq!(gate.position(MANY).await, Some(1));
+    assert!(gate.was_refused(2 * MANY).await);
+}
+
+/// Nobody is sorted, and nothing happens.
+pub async fn an_empty_batch_is_fine(gate: Gate) {
+    assert_eq!(gate.gate.admit(SALE, &[]).await.unwrap(), Admission::Unknown);
+    gate.gate.top_up(SALE, &[]).await.unwrap();
+    assert_eq!(gate.gate.admit(SALE, &[]).await.unwrap(), Admission::Unknown);
+    gate.open(1).await;
+    assert_eq!(gate.sorted(&[]).await, [false; 0]);
+    assert!(!is_full(gate.update(limit(1, 1), &[], &[]).await));
+}
+
+fn is_full(report: GateReport) -> bool {
+    match report {
+        GateReport::Known { is_full, .. } => is_full,
+        GateReport::Unknown => panic!("the sale is known"),
+    }
+}

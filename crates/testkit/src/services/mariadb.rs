@@ -1,0 +1,226 @@
+//! A `MariaDB` primary with two read replicas that follow it by GTID.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::client::ask;
+use super::daemon::{Daemon, Service};
+use super::port::Port;
+use super::process::guarded;
+use super::scratch::Scratch;
+use super::waiting::wait_until;
+
+const REPLICAS: u16 = 2;
+
+/// One primary and its replicas, in the order in which they are numbered.
+#[derive(Debug)]
+pub struct MariaDb {
+    /// Takes the writes; `innodb_flush_log_at_trx_commit` and `sync_binlog` are 1.
+    pub primary: MariaDbServer,
+    /// Follow the primary.
+    pub replicas: Vec<MariaDbServer>,
+    _scratch: Scratch,
+}
+
+/// One server. `root` has no password.
+#[derive(Debug)]
+pub struct MariaDbServer {
+    daemon: Daemon,
+}
+
+impl MariaDb {
+    /// Starts all with empty data, and waits until the replicas follow.
+    pub fn start() -> anyhow::Result<Self> {
+        let scratch = Scratch::new("mariadb")?;
+        let template = scratch.directory("template")?;
+        install(&template)?;
+        let servers = (1..=1 + REPLICAS)
+            .map(|id| {
+                let directory = scratch.directory(&id.to_string())?;
+                copy(&template, &directory.join("data"))?;
+                MariaDbServer::new(id, &directory)
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        servers.iter().try_for_each(|server| server.daemon.spawn())?;
+        servers.iter().try_for_each(|server| server.daemon.wait_until_ready())?;
+        fs::remove_dir_all(template)?;
+
+        let mut servers = servers.into_iter();
+        let primary = servers.next().context("there is a first server")?;
+        let replicas: Vec<_> = servers.collect();
+        for replica in &replicas {
+            replica.follow(&primary)?;
+        }
+        Ok(Self { primary, replicas, _scratch: scratch })
+    }
+
+    /// Waits until every replica that runs has applied all that the primary had committed at the call.
+    pub fn wait_until_replicas_caught_up(&self) -> anyhow::Result<()> {
+        let position = self.primary.query("SELECT @@gtid_binlog_pos")?;
+        for replica in self.replicas.iter().filter(|replica| replica.process_id().is_some()) {
+            wait_until("a replica has caught up", || {
+                let is_there = format!("SELECT MASTER_GTID_WAIT('{position}', 0)");
+                Ok(replica.query(&is_there).is_ok_and(|answer| answer == "0"))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl MariaDbServer {
+    fn new(id: u16, directory: &Path) -> anyhow::Result<Self> {
+        let port = Port::lease()?;
+        let settings = settings(id, port.number(), directory);
+        let number = port.number();
+        let daemon = Daemon::new(
+            format!("mariadb-{id}"),
+            port,
+            directory,
+            move || {
+                let mut command = guarded("mariadbd");
+                command.args(&settings);
+                command
+            },
+            move || ask(client(number).args(["-e", "SELECT 1"])).is_ok(),
+        );
+        Ok(Self { daemon })
+    }
+
+    /// For clients, without a database.
+    pub fn url(&self) -> String {
+        url_at(self.address())
+    }
+
+    /// Runs statements as `root`; the rows, columns parted by a tab.
+    pub fn query(&self, sql: &str) -> anyhow::Result<String> {
+        ask(client(self.address().port()).args(["-e", sql]))
+    }
+
+    /// Lets a replica fall behind: what it receives from now on is applied no earlier than `delay_s` seconds after the
+    /// primary committed it. 0 ends it.
+    pub fn lag(&self, delay_s: u32) -> anyhow::Result<()> {
+        self.query(&format!("STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = {delay_s}; START SLAVE"))?;
+        self.wait_until_following()
+    }
+
+    /// Lets a replica receive but not apply, until [`MariaDbServer::resume_applying`].
+    pub fn stop_applying(&self) -> anyhow::Result<()> {
+        self.query("STOP SLAVE SQL_THREAD").map(drop)
+    }
+
+    /// Ends [`MariaDbServer::stop_applying`].
+    pub fn resume_applying(&self) -> anyhow::Result<()> {
+        self.query("START SLAVE SQL_THREAD")?;
+        self.wait_until_following()
+    }
+
+    /// Waits until a replica has its connection to the primary and applies what comes.
+    pub fn wait_until_following(&self) -> anyhow::Result<()> {
+        wait_until("a replica follows its primary", || {
+            let mut named = client(self.address().port());
+            named.args(["--column-names", "-e", "SHOW SLAVE STATUS\\G"]);
+            let status = ask(&mut named).unwrap_or_default();
+            let says = |line: &str| status.lines().any(|row| row.trim() == line);
+            Ok(says("Slave_IO_Running: Yes") && says("Slave_SQL_Running: Yes"))
+        })
+    }
+
+    fn follow(&self, primary: &Self) -> anyhow::Result<()> {
+        let address = primary.address();
+        self.query(&format!(
+            "CHANGE MASTER TO MASTER_HOST = '{}', MASTER_PORT = {}, MASTER_USER = 'root', \
+             MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 1; START SLAVE",
+            address.ip(),
+            address.port(),
+        ))?;
+        self.wait_until_following()
+    }
+}
+
+impl Service for MariaDbServer {
+    fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+pub(super) fn url_at(address: SocketAddr) -> String {
+    format!("mysql://root@{address}")
+}
+
+fn client(port: u16) -> Command {
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "--batch", "--skip-column-names", "--connect-timeout=2"]);
+    command.args(["--protocol=tcp", "--host=127.0.0.1", "--user=root"]).arg(format!("--port={port}"));
+    command
+}
+
+fn settings(id: u16, port: u16, directory: &Path) -> Vec<String> {
+    let mut settings = vec!["--no-defaults".to_owned()];
+    settings.extend(as_whom());
+    settings.extend([
+        format!("--datadir={}", directory.join("data").display()),
+        format!("--socket={}", directory.join("socket").display()),
+        format!("--pid-file={}", directory.join("pid").display()),
+        format!("--port={port}"),
+        format!("--server-id={id}"),
+    ]);
+    settings.extend(
+        [
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--character-set-server=utf8mb4",
+            "--max-connections=300",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--sync-binlog=1",
+            "--log-bin=binlog",
+            "--binlog-format=ROW",
+            "--log-slave-updates",
+            "--relay-log=relay",
+            // After `kill -9` the relay log may end in the middle of an event: fetch it anew.
+            "--relay-log-recovery",
+            "--gtid-strict-mode",
+            // Three servers on a small machine.
+            SMALL_LOG,
+            "--innodb-buffer-pool-size=64M",
+            "--key-buffer-size=1M",
+            "--aria-pagecache-buffer-size=8M",
+            "--performance-schema=OFF",
+        ]
+        .map(str::to_owned),
+    );
+    settings
+}
+
+const SMALL_LOG: &str = "--innodb-log-file-size=16M";
+
+/// `mariadbd` refuses to run as `root` unless told.
+fn as_whom() -> Option<String> {
+    rustix::process::getuid().is_root().then(|| "--user=root".to_owned())
+}
+
+/// Makes an empty data directory, to be copied.
+fn install(directory: &Path) -> anyhow::Result<()> {
+    let mut command = guarded("mariadb-install-db");
+    command.arg("--no-defaults").args(as_whom());
+    command.arg(format!("--datadir={}", directory.display()));
+    command.args(["--auth-root-authentication-method=normal", "--skip-test-db", SMALL_LOG]);
+    ask(&mut command).context("is mariadb-server installed?").map(drop)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

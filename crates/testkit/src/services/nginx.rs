@@ -1,0 +1,156 @@
+//! Nginx with the configuration of `deploy/nginx`, unchanged but for the upstreams, which are a test's own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::client::ask;
+use super::daemon::{Daemon, Service};
+use super::port::Port;
+use super::process::guarded;
+use super::scratch::Scratch;
+use super::waiting::answers;
+
+/// What an operator includes.
+const DEPLOYED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/nginx");
+
+/// Connections in all, both sides counted; below the limit of open files that services get.
+const CONNECTIONS_MAX: u32 = 16_000;
+
+/// A running Nginx.
+///
+/// One process without a master, so that it can be killed or bound to a core as one; that form cannot reload, so a changed
+/// fleet takes a new value, on the port of the old one if need be.
+#[derive(Debug)]
+pub struct Nginx {
+    daemon: Daemon,
+    scratch: Scratch,
+}
+
+/// The processes that Nginx leads to. None of the lists may be empty; a process may be in several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    /// Take the buy API.
+    pub publishers: Vec<SocketAddr>,
+    /// Hold the sockets.
+    pub push: Vec<PushNode>,
+    /// Serve everything else.
+    pub general: Vec<SocketAddr>,
+}
+
+/// A process with role `push`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PushNode {
+    /// Its `node`, with which the names of its sessions begin.
+    pub node: u16,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// What a test may choose; the default is what an operator gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NginxOptions {
+    /// Where to listen on 127.0.0.1; a free port if `None`.
+    pub port: Option<u16>,
+    /// Whether `limits.conf` is included.
+    pub is_limited: bool,
+}
+
+impl Nginx {
+    /// Starts it in front of `fleet`, whose processes need not run yet, and waits until it listens.
+    pub fn start(fleet: &Fleet, options: NginxOptions) -> anyhow::Result<Self> {
+        let scratch = Scratch::new("nginx")?;
+        let port = options.port.map_or_else(Port::lease, Port::lease_exactly)?;
+        let directory = scratch.path().to_owned();
+        fs::write(directory.join("upstreams.conf"), upstreams(fleet)?)?;
+        fs::write(directory.join("nginx.conf"), main_configuration(&directory, port.address(), options))?;
+        check(&directory)?;
+
+        let address = port.address();
+        let daemon = Daemon::new("nginx", port, &directory, command(&directory), move || answers(address));
+        daemon.start()?;
+        Ok(Self { daemon, scratch })
+    }
+
+    /// Its error log so far.
+    pub fn error_log(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.scratch.path().join("error.log"))?)
+    }
+}
+
+impl Service for Nginx {
+    fn daemon(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
+fn command(directory: &Path) -> impl Fn() -> std::process::Command + use<> {
+    let directory = directory.to_owned();
+    move || {
+        let mut command = guarded("nginx");
+        command.arg("-p").arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
+        command.arg("-e").arg(directory.join("error.log"));
+        command
+    }
+}
+
+/// What Nginx itself thinks of the configuration.
+fn check(directory: &Path) -> anyhow::Result<()> {
+    ask(command(directory)().arg("-t")).context("the configuration, or is nginx installed?").map(drop)
+}
+
+fn main_configuration(directory: &Path, listen: SocketAddr, options: NginxOptions) -> String {
+    let directory = directory.display();
+    let limits = if options.is_limited { format!("include {DEPLOYED}/limits.conf;") } else { String::new() };
+    format!(
+        "daemon off;\n\
+         master_process off;\n\
+         pid {directory}/pid;\n\
+         error_log {directory}/error.log warn;\n\
+         events {{ worker_connections {CONNECTIONS_MAX}; }}\n\
+         http {{\n\
+             access_log off;\n\
+             client_body_temp_path {directory}/bodies;\n\
+             proxy_temp_path {directory}/answers;\n\
+             fastcgi_temp_path {directory}/fastcgi;\n\
+             uwsgi_temp_path {directory}/uwsgi;\n\
+             scgi_temp_path {directory}/scgi;\n\
+             include {DEPLOYED}/miaosha.conf;\n\
+             include {directory}/upstreams.conf;\n\
+             {limits}\n\
+             server {{\n\
+                 listen {listen} backlog=4096;\n\
+                 include {DEPLOYED}/routes.conf;\n\
+             }}\n\
+         }}\n",
+    )
+}
+
+/// The same names and settings as in `deploy/nginx/upstreams.conf`.
+fn upstreams(fleet: &Fleet) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let sockets: Vec<_> = fleet.push.iter().map(|node| node.address).collect();
+    for (name, servers) in [("publisher", &fleet.publishers), ("push", &sockets), ("general", &fleet.general)]
+    {
+        upstream(&mut text, name, servers)?;
+    }
+    let mut map = String::new();
+    for PushNode { node, address } in &fleet.push {
+        upstream(&mut text, &format!("push_{node}"), &[*address])?;
+        writeln!(map, "{node} push_{node};")?;
+    }
+    writeln!(text, "map $push_node $push_upstream {{\ndefault push;\n{map}}}")?;
+    Ok(text)
+}
+
+fn upstream(text: &mut String, name: &str, servers: &[SocketAddr]) -> anyhow::Result<()> {
+    writeln!(text, "upstream {name} {{\nzone {name} 64k;")?;
+    for server in servers {
+        writeln!(text, "server {server} max_fails=2 fail_timeout=2s;")?;
+    }
+    writeln!(text, "keepalive 128;\nkeepalive_timeout 20s;\nkeepalive_requests 100000;\n}}")?;
+    Ok(())
+}
