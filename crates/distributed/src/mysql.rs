@@ -57,6 +57,8 @@ pub struct MysqlConfig {
     pub reads_max: u32,
     /// How long whoever finds no connection free waits for one.
     pub acquire_timeout: Duration,
+    /// How long a read may take, with that waiting; but not one of a whole sale, for which it is a minute.
+    pub read_timeout: Duration,
     /// A replica further behind than this is not read. What is measured is up to a second more than what is true.
     pub lag_max: Duration,
     /// Whether a server that may forget commits in a crash is used all the same.
@@ -72,6 +74,7 @@ impl MysqlConfig {
             transactions_max: 16,
             reads_max: 16,
             acquire_timeout: Duration::from_millis(400),
+            read_timeout: Duration::from_millis(900),
             lag_max: Duration::from_secs(2),
             accept_unsafe_flush: false,
         }
@@ -86,6 +89,7 @@ impl fmt::Debug for MysqlConfig {
             .field("transactions_max", &self.transactions_max)
             .field("reads_max", &self.reads_max)
             .field("acquire_timeout", &self.acquire_timeout)
+            .field("read_timeout", &self.read_timeout)
             .field("lag_max", &self.lag_max)
             .field("accept_unsafe_flush", &self.accept_unsafe_flush)
             .finish_non_exhaustive()
@@ -171,6 +175,7 @@ fn start(config: &MysqlConfig, primary: &MySqlConnectOptions, replicas: &[MySqlC
         transactions: Server::new(primary, config.transactions_max, config.acquire_timeout),
         primary: Server::new(primary, config.reads_max, config.acquire_timeout),
         replicas: Arc::clone(&replicas),
+        read_max: config.read_timeout,
         tasks: TaskTracker::new(),
     };
     let (primary, tasks) = (database.primary.clone(), database.tasks.clone());

@@ -16,11 +16,11 @@ use super::failure::Failure;
 use super::replicas::Replicas;
 use super::rows::Malformed;
 use super::script::{Answer, Script};
-use super::server::{Lease, Server, Trust};
+use super::server::{Lease, Server};
 use super::transaction::HeldTransaction;
 
-/// How long anything but a snapshot may take, with waiting for a connection.
-const WORK_MAX: Duration = Duration::from_secs(5);
+/// How long a single write may take, with waiting for a connection.
+const WRITE_MAX: Duration = Duration::from_secs(5);
 /// How often work is tried that left no trace.
 const TRIES_MAX: usize = 4;
 
@@ -32,13 +32,15 @@ pub(super) struct Database {
     /// For everything else on the primary.
     pub(super) primary: Server,
     pub(super) replicas: Arc<Replicas>,
+    /// How long a read may take, with waiting for a connection; but not one of a whole sale.
+    pub(super) read_max: Duration,
     pub(super) tasks: TaskTracker,
 }
 
 impl Database {
     /// Runs a script that changes nothing on the primary; again, if the connection was lost.
     pub(super) async fn read(&self, what: &'static str, script: Script) -> PortResult<Vec<Answer>> {
-        self.read_within(what, script, WORK_MAX).await
+        self.read_within(what, script, self.read_max).await
     }
 
     /// The same, within another time.
@@ -87,7 +89,7 @@ impl Database {
         let (reply, answer) = oneshot::channel();
         let server = self.primary.clone();
         self.tasks.spawn(async move {
-            let result = timeout(WORK_MAX, write(&server, script)).await;
+            let result = timeout(WRITE_MAX, write(&server, script)).await;
             // An error says that the caller has gone; what was written stays.
             let _ = reply.send(result.unwrap_or(Err(Failure::Late)));
         });
@@ -132,25 +134,23 @@ pub(super) async fn spawn_read(
 }
 
 async fn read(server: &Server, script: Script) -> Result<Vec<Answer>, Failure> {
-    let mut trust = Trust::Blind;
     for _ in 1..TRIES_MAX {
-        match attempt(server.lease(trust).await?, &script).await {
-            Err(failure) if failure.is_of_connection() => trust = Trust::Asked,
-            Err(failure) if failure.is_deadlock() => {}
+        match attempt(server.lease().await?, &script).await {
+            Err(failure) if failure.is_of_connection() || failure.is_deadlock() => {}
             result => return result,
         }
     }
-    attempt(server.lease(trust).await?, &script).await
+    attempt(server.lease().await?, &script).await
 }
 
 async fn write(server: &Server, script: Script) -> Result<Vec<Answer>, Failure> {
     for _ in 1..TRIES_MAX {
-        match attempt(server.lease(Trust::Blind).await?, &script).await {
+        match attempt(server.lease().await?, &script).await {
             Err(failure) if failure.is_deadlock() => {}
             result => return result,
         }
     }
-    attempt(server.lease(Trust::Blind).await?, &script).await
+    attempt(server.lease().await?, &script).await
 }
 
 async fn attempt(mut lease: Lease, script: &Script) -> Result<Vec<Answer>, Failure> {

@@ -28,12 +28,17 @@ const DUPLICATE: u16 = 1062;
 /// Two transactions waited for each other, and the server ended this one.
 const DEADLOCK: u16 = 1213;
 
-/// Errors of the server that pass: it is starting, stopping, full, busy, not the primary any more, or it ended a
-/// statement or a connection that took too long. Those above 1900 are MariaDB's own, or MySQL's.
+/// Errors of the server that pass.
 const PASSING: &[u16] = &[
-    1020, 1021, 1028, 1030, 1036, 1037, 1038, 1040, 1041, 1042, 1043, 1047, 1053, 1077, 1078, 1079, 1080,
-    1105, 1114, 1152, 1158, 1159, 1160, 1161, 1180, 1181, 1184, 1203, 1205, 1206, 1213, 1226, 1290, 1317,
-    1637, 1836, 1927, 1950, 1969, 1976, 3024, 3100, 3101, 3572,
+    // No room on the disk, in memory or in a table.
+    1021, 1037, 1038, 1041, 1114, 1206, // The storage or the log failed for once.
+    1020, 1030, 1180, 1181, // Too many connections, of all or of this account.
+    1040, 1203, 1226,
+    // The server is starting or stopping, the connection was ended, or the client was not heard in time.
+    1042, 1043, 1047, 1053, 1077, 1078, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927,
+    // A lock, a deadlock, a statement that took too long (MariaDB, MySQL).
+    1205, 1213, 1969, 3024, // This is not, or not any more, the primary.
+    1036, 1290, 1836,
 ];
 
 impl Failure {

@@ -123,3 +123,42 @@ async fn check_schema(connection: &mut MySqlConnection) -> Result<(), OpenError>
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flush_log: &str, sync_binlog: &str, has_binlog: bool) -> Settings {
+        Settings {
+            flush_log: flush_log.to_owned(),
+            sync_binlog: sync_binlog.to_owned(),
+            has_binlog,
+            binlog_format: "ROW".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_server_that_flushes_both_logs_at_each_commit_is_accepted() {
+        assert!(settings("1", "1", true).judge(false).is_ok());
+        assert!(settings("1", "0", false).judge(false).is_ok(), "there is no second log");
+    }
+
+    #[test]
+    fn a_server_that_may_forget_a_commit_is_refused_unless_that_is_accepted() {
+        for (flush_log, sync_binlog) in [("0", "1"), ("2", "1"), ("1", "0"), ("1", "1000")] {
+            let settings = settings(flush_log, sync_binlog, true);
+            assert!(matches!(settings.judge(false), Err(OpenError::Unsafe { .. })));
+            assert!(settings.judge(true).is_ok());
+        }
+        assert!(
+            Settings::default().judge(false).is_err(),
+            "settings that could not be read are no good ones"
+        );
+    }
+
+    #[test]
+    fn a_log_of_statements_is_refused() {
+        let settings = Settings { binlog_format: "STATEMENT".to_owned(), ..settings("1", "1", true) };
+        assert!(matches!(settings.judge(true), Err(OpenError::StatementLog)));
+    }
+}

@@ -4,11 +4,14 @@
 //! closed and never lent again: the server rolls back what it had begun.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
 
 use super::failure::Failure;
 
@@ -19,6 +22,8 @@ const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      innodb_lock_wait_timeout = 3, wait_timeout = 900 \
      /*M!100000 , max_statement_time = 10 */ /*!80000 , max_execution_time = 10000 */";
 const IDLE_MAX: Duration = Duration::from_mins(10);
+/// How long a connection outside a pool may take to make.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Connections are renewed, so that a name that points elsewhere is noticed.
 const LIFETIME_MAX: Duration = Duration::from_mins(10);
 /// A collation that both engines have.
@@ -28,16 +33,11 @@ pub(super) const COLLATION: &str = "utf8mb4_unicode_520_ci";
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     pool: MySqlPool,
+    failed_at: FailedAt,
 }
 
-/// What to think of a connection that has been idle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// It works; if not, its first statement says so.
-    Blind,
-    /// It is asked first, because another did not work.
-    Asked,
-}
+/// When a connection failed last. Those that were idle then may be dead too, and are asked before they are lent.
+type FailedAt = Arc<Mutex<Option<Instant>>>;
 
 impl Server {
     /// Opens at most `connections_max`, when they are needed; whoever finds none free waits for `acquire_timeout`.
@@ -46,6 +46,8 @@ impl Server {
         connections_max: u32,
         acquire_timeout: Duration,
     ) -> Self {
+        let failed_at = FailedAt::default();
+        let asked_after = Arc::clone(&failed_at);
         let pool = MySqlPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(acquire_timeout)
@@ -55,25 +57,30 @@ impl Server {
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(sqlx::raw_sql(SESSION)).await.map(drop) })
             })
+            .before_acquire(move |connection, idle| {
+                let failed_at = *asked_after.lock();
+                let is_suspect = failed_at.is_some_and(|failed_at| idle.idle_for >= failed_at.elapsed());
+                Box::pin(
+                    async move { if is_suspect { connection.ping().await.map(|()| true) } else { Ok(true) } },
+                )
+            })
             .connect_lazy_with(options.clone());
-        Self { pool }
+        Self { pool, failed_at }
     }
 
     /// A connection of its own, outside the pool.
     pub(super) async fn connect_alone(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
-        let mut connection = options.connect().await?;
-        connection.execute(sqlx::raw_sql(SESSION)).await?;
-        Ok(connection)
+        let connecting = async {
+            let mut connection = options.connect().await?;
+            connection.execute(sqlx::raw_sql(SESSION)).await?;
+            Ok(connection)
+        };
+        timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into())))
     }
 
     /// Lends a connection.
-    pub(super) async fn lease(&self, trust: Trust) -> Result<Lease, Failure> {
-        loop {
-            let mut lease = Lease(Some(self.pool.acquire().await?));
-            if trust == Trust::Blind || lease.ping().await.is_ok() {
-                return Ok(lease);
-            }
-        }
+    pub(super) async fn lease(&self) -> Result<Lease, Failure> {
+        Ok(Lease { connection: Some(self.pool.acquire().await?), failed_at: Arc::clone(&self.failed_at) })
     }
 
     /// Closes the connections, each when it is given back.
@@ -96,12 +103,15 @@ pub(super) fn connect_options(url: &str) -> Result<MySqlConnectOptions, sqlx::Er
 }
 
 /// A connection, lent. Closed when dropped, unless it is given back.
-pub(super) struct Lease(Option<PoolConnection<MySql>>);
+pub(super) struct Lease {
+    connection: Option<PoolConnection<MySql>>,
+    failed_at: FailedAt,
+}
 
 impl Lease {
     /// Gives a connection back that is in no transaction and waits for nothing.
     pub(super) fn give_back(mut self) {
-        self.0.take();
+        self.connection.take();
     }
 }
 
@@ -111,19 +121,20 @@ impl Deref for Lease {
     type Target = MySqlConnection;
 
     fn deref(&self) -> &MySqlConnection {
-        self.0.as_deref().expect(LENT)
+        self.connection.as_deref().expect(LENT)
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut MySqlConnection {
-        self.0.as_deref_mut().expect(LENT)
+        self.connection.as_deref_mut().expect(LENT)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
+            *self.failed_at.lock() = Some(Instant::now());
             // At once and without a word: the server might not answer.
             drop(connection.detach());
         }

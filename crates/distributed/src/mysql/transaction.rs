@@ -14,7 +14,7 @@ use super::database::Database;
 use super::failure::Failure;
 use super::rows::Malformed;
 use super::script::{Answer, Script};
-use super::server::{Lease, Server, Trust};
+use super::server::{Lease, Server};
 
 /// The longest that a transaction may take from its lock on. Followers rely on it: they read again the events of twice
 /// this span.
@@ -111,29 +111,25 @@ async fn take_lock<T>(
     const SET_UP: usize = 2;
     let mut script = Script::of(BEGIN, &[]).then(START, &[]);
     script.append(lock);
-    let mut trust = Trust::Blind;
-    let mut tries = 0;
-    loop {
-        let mut lease = server.lease(trust).await?;
+    for tries in 1.. {
+        let mut lease = server.lease().await?;
         if reply.is_closed() {
             lease.give_back();
-            return Err(Failure::Over);
+            break;
         }
-        tries += 1;
-        match script.run(&mut lease).await.map_err(Failure::from) {
+        let failure = match script.run(&mut lease).await {
             Ok(mut answers) => return Ok((lease, answers.split_off(SET_UP))),
-            Err(failure) if failure.is_of_connection() && tries < TRIES_MAX => trust = Trust::Asked,
-            Err(failure) => {
-                let is_over = !failure.is_deadlock() || tries == TRIES_MAX;
-                if !failure.is_of_connection() {
-                    give_up(lease).await;
-                }
-                if is_over {
-                    return Err(failure);
-                }
-            }
+            Err(error) => Failure::from(error),
+        };
+        let is_lost = failure.is_of_connection();
+        if !is_lost {
+            give_up(lease).await;
+        }
+        if tries == TRIES_MAX || !(is_lost || failure.is_deadlock()) {
+            return Err(failure);
         }
     }
+    Err(Failure::Over)
 }
 
 /// Every way out but a commit rolls back, or closes the connection, so that the server does.

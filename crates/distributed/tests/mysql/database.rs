@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use miaosha_app::ports::Clock;
-use miaosha_distributed::mysql::{Mysql, MysqlConfig, migrate};
-use miaosha_domain::time::Timestamp;
+use miaosha_distributed::mysql::{Mysql, MysqlConfig, OpenError, migrate};
+use miaosha_embedded::SystemClock;
 use miaosha_testkit::contract::Stores;
 use serde::Deserialize;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
@@ -79,6 +77,7 @@ impl TestDatabase {
     pub(crate) fn config(&self) -> MysqlConfig {
         MysqlConfig {
             acquire_timeout: Duration::from_secs(20),
+            read_timeout: Duration::from_secs(20),
             accept_unsafe_flush: true,
             ..MysqlConfig::new(self.url())
         }
@@ -86,7 +85,7 @@ impl TestDatabase {
 
     /// The stores on it.
     pub(crate) async fn connect(&self) -> Mysql {
-        Mysql::connect(&self.config()).await.unwrap()
+        connect(&self.config()).await.unwrap()
     }
 
     /// A connection to it.
@@ -115,6 +114,11 @@ impl Drop for TestDatabase {
     }
 }
 
+/// Opens the stores.
+pub(crate) async fn connect(config: &MysqlConfig) -> Result<Mysql, OpenError> {
+    Mysql::connect(config, Arc::new(SystemClock)).await
+}
+
 /// Runs statements.
 pub(crate) async fn execute(connection: &mut MySqlConnection, sql: &str) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await.map(drop)
@@ -136,22 +140,5 @@ pub(crate) fn stores_of(mysql: Arc<Mysql>, keep: Box<dyn std::any::Any + Send>) 
         idempotency: Arc::clone(&mysql.idempotency),
         clock: Arc::new(SystemClock),
         keep: Box::new((mysql, keep)),
-    }
-}
-
-/// The machine's clock.
-#[derive(Debug)]
-pub(crate) struct SystemClock;
-
-#[async_trait]
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "facts compare the database's clock with the machine's")]
-    fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap())
-    }
-
-    async fn sleep(&self, span: Duration) {
-        tokio::time::sleep(span).await;
     }
 }

@@ -2,5 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod cancellation;
 mod contracts;
 mod database;
+mod door;
+mod life;
+mod opening;
+mod replicas;
+mod schema;
+mod statements;
