@@ -52,7 +52,7 @@ impl GateTender {
     /// Once is no reason: another process may be about to tell it.
     pub async fn tend(&mut self, ports: &Ports, sale: SaleId, settled: &SaleSettled) -> PortResult<()> {
         let (Some(limit), Some(report)) = (settled.limit, settled.gate) else { return Ok(()) };
-        let GateReport::Known { claims, is_full, .. } = report else {
+        let GateReport::Known { claims, is_full } = report else {
             return load_gate(ports, sale).await;
         };
         if self.stays_full(sale, is_full && limit.is_open(), ports.clock.now()) {

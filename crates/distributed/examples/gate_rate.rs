@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let mut sale = [0; 4];
     OsRandom.fill(&mut sale);
     let sale = SaleId::new(u64::from(u32::from_ne_bytes(sale)) + 1)?;
-    gate.open(sale, GateLimit { people_max: PEOPLE_MAX, claims: 0, standing: 0, version: 1 }).await?;
+    gate.open(sale, GateLimit { people_max: PEOPLE_MAX, claims: 0, version: 1 }).await?;
     let batches: Vec<Vec<UserId>> = (0..BATCHES)
         .map(|batch| (0..BATCH).map(|i| UserId::new(FIRST_ID + (batch * BATCH + i) * 7)).collect())
         .collect::<Result<_, _>>()?;

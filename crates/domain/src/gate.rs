@@ -15,8 +15,6 @@ pub struct GateLimit {
     pub people_max: u64,
     /// How many claims were ever made.
     pub claims: u64,
-    /// How many people stand by.
-    pub standing: u64,
     /// The book's version; of two limits the one with the higher version is the newer.
     pub version: u64,
 }
@@ -29,7 +27,7 @@ impl GateLimit {
 
     /// Claims ever made, and everybody who could still get a unit or a place in standby.
     ///
-    /// Counts people: with one unit for each claim, `standing` and the free units are people.
+    /// Counts people: with one unit for each claim, the book's units are people.
     pub fn of(book: &Book, terms: &Terms) -> Self {
         let claims = book.next_seq - 1;
         let units = if book.closed { 0 } else { u64::from(book.free()) + u64::from(book.incoming) };
@@ -37,12 +35,7 @@ impl GateLimit {
         let room = if may_stand_by { terms.standby_limit.saturating_sub(book.standing) } else { 0 };
         let open = units + u64::from(room);
         let slack = if open > 0 { SLACK } else { 0 };
-        Self {
-            people_max: claims + open + slack,
-            claims,
-            standing: u64::from(book.standing),
-            version: book.version,
-        }
+        Self { people_max: claims + open + slack, claims, version: book.version }
     }
 }
 

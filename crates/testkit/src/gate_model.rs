@@ -1,10 +1,10 @@
 //! What a gate does, in plain Rust: the model that the real one is compared with, and the gate of the simulation.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, PortResult};
-use miaosha_domain::claim::{Claim, ClaimStatus};
+use miaosha_domain::claim::Claim;
 use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::{SaleId, UserId};
 use parking_lot::Mutex;
@@ -16,7 +16,6 @@ pub struct GateModel {
     limit: Option<GateLimit>,
     claims: HashSet<UserId>,
     in_flight: HashSet<UserId>,
-    standby: BTreeSet<(u64, UserId)>,
     refused: HashSet<UserId>,
 }
 
@@ -49,10 +48,6 @@ impl GateModel {
             self.claims.insert(claim.user);
             self.in_flight.remove(&claim.user);
             self.refused.remove(&claim.user);
-            match claim.status {
-                ClaimStatus::Standby => self.standby.insert((claim.seq, claim.user)),
-                _ => self.standby.remove(&(claim.seq, claim.user)),
-            };
         }
     }
 
@@ -65,11 +60,6 @@ impl GateModel {
     /// [`Gate::was_refused`](miaosha_app::ports::Gate::was_refused).
     pub fn was_refused(&self, user: UserId) -> bool {
         self.refused.contains(&user)
-    }
-
-    /// [`Gate::position`](miaosha_app::ports::Gate::position).
-    pub fn position(&self, user: UserId, seq: u64) -> Option<u64> {
-        self.standby.contains(&(seq, user)).then(|| self.standby.range(..=(seq, user)).count() as u64)
     }
 
     fn admit_one(&mut self, user: UserId) -> bool {
@@ -89,11 +79,7 @@ impl GateModel {
     }
 
     fn report(&self) -> GateReport {
-        GateReport::Known {
-            claims: self.claims.len() as u64,
-            standing: self.standby.len() as u64,
-            is_full: self.is_full(),
-        }
+        GateReport::Known { claims: self.claims.len() as u64, is_full: self.is_full() }
     }
 }
 
@@ -141,10 +127,6 @@ impl Gate for ModelGate {
 
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool> {
         Ok(self.with(sale, |gate| gate.was_refused(user)))
-    }
-
-    async fn position(&self, sale: SaleId, user: UserId, seq: u64) -> PortResult<Option<u64>> {
-        Ok(self.with(sale, |gate| gate.position(user, seq)))
     }
 }
 

@@ -68,7 +68,7 @@ impl Gate for FakeGate {
             return Ok(GateReport::Unknown);
         }
         let claims = update.limit.claims.saturating_sub(state.claims_missing);
-        Ok(GateReport::Known { claims, standing: update.limit.standing, is_full: state.is_full })
+        Ok(GateReport::Known { claims, is_full: state.is_full })
     }
 
     async fn top_up(&self, _: SaleId, claims: &[Claim]) -> PortResult<()> {
@@ -81,10 +81,6 @@ impl Gate for FakeGate {
         self.state.lock().has_forgotten = false;
         self.journal.note(format!("gate opened at version {}", limit.version));
         Ok(())
-    }
-
-    async fn position(&self, _: SaleId, _: UserId, _: u64) -> PortResult<Option<u64>> {
-        Ok(None)
     }
 
     async fn was_refused(&self, _: SaleId, user: UserId) -> PortResult<bool> {

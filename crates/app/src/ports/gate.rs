@@ -11,8 +11,8 @@ use super::PortResult;
 ///
 /// A gate spares the database work and never decides who gets a unit. It may forget a sale, fall back to an earlier
 /// state or be gone: whoever asks then does without it, and nothing becomes wrong, only slower. Of a sale that it knows
-/// it keeps two sets of people, those with a claim and those in flight (let through and not decided yet), a limit, who
-/// stands by in the order of `seq`, and a record of who was refused. Each call is one atomic step, and may be repeated.
+/// it keeps two sets of people, those with a claim and those in flight (let through and not decided yet), a limit, and a
+/// record of who was refused. Each call is one atomic step, and may be repeated.
 #[async_trait]
 pub trait Gate: Send + Sync {
     /// Sorts the people of a batch, one after the other: who has a claim or is in flight passes; of the others, who
@@ -25,7 +25,7 @@ pub trait Gate: Send + Sync {
     /// Changes nothing of a sale that the gate does not know, and says so.
     async fn update(&self, sale: SaleId, update: GateUpdate<'_>) -> PortResult<GateReport>;
 
-    /// Adds claims, as they are in their rows, known sale or not; takes nobody out. For a gate that has fewer than the
+    /// Adds claims, whatever became of them, known sale or not; takes nobody out. For a gate that has fewer than the
     /// database.
     async fn top_up(&self, sale: SaleId, claims: &[Claim]) -> PortResult<()>;
 
@@ -35,10 +35,6 @@ pub trait Gate: Send + Sync {
 
     /// Whether this person is on the record of the refused.
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool>;
-
-    /// How many people stand by with a `seq` of at most this one; `None` if the gate does not know that this person
-    /// stands by.
-    async fn position(&self, sale: SaleId, user: UserId, seq: u64) -> PortResult<Option<u64>>;
 }
 
 /// What became of a batch at the gate.
@@ -55,7 +51,7 @@ pub enum Admission {
 pub struct GateUpdate<'a> {
     /// The sale's limit after the commit.
     pub limit: GateLimit,
-    /// Claims that were written, as they are in their rows.
+    /// Claims that were written, whatever became of them.
     pub claims: &'a [Claim],
     /// People whom the database rejected without a row.
     pub rejected: &'a [UserId],
@@ -70,8 +66,6 @@ pub enum GateReport {
     Known {
         /// People with a claim.
         claims: u64,
-        /// People who stand by.
-        standing: u64,
         /// Whether a newcomer would be refused.
         is_full: bool,
     },
@@ -88,8 +82,7 @@ impl Gate for OpenGate {
     }
 
     async fn update(&self, _sale: SaleId, update: GateUpdate<'_>) -> PortResult<GateReport> {
-        let GateLimit { claims, standing, .. } = update.limit;
-        Ok(GateReport::Known { claims, standing, is_full: false })
+        Ok(GateReport::Known { claims: update.limit.claims, is_full: false })
     }
 
     async fn top_up(&self, _sale: SaleId, _claims: &[Claim]) -> PortResult<()> {
@@ -102,10 +95,6 @@ impl Gate for OpenGate {
 
     async fn was_refused(&self, _sale: SaleId, _user: UserId) -> PortResult<bool> {
         Ok(false)
-    }
-
-    async fn position(&self, _sale: SaleId, _user: UserId, _seq: u64) -> PortResult<Option<u64>> {
-        Ok(None)
     }
 }
 

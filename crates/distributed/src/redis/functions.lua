@@ -11,11 +11,11 @@
 local KEEP_S = 24 * 60 * 60
 local LEASE_MS = 10 * 1000
 
--- `unpack` puts its items on a stack that holds 8,000. Even, so that pairs stay together.
+-- `unpack` puts its items on a stack that holds 8,000.
 local CHUNK = 4000
 
 -- The keys of a gate, in the order in which they are given.
-local LIMIT, CLAIMS, IN_FLIGHT, STANDBY, REFUSED = 1, 2, 3, 4, 5
+local LIMIT, CLAIMS, IN_FLIGHT, REFUSED = 1, 2, 3, 4
 
 local function call_with(command, key, items)
   for first = 1, #items, CHUNK do
@@ -85,43 +85,28 @@ local function admit(keys, users)
   return table.concat(verdicts)
 end
 
--- Reads `count` claims, as triples of user, `seq`, and '1' for one who stands by, from `first` on.
-local function add_claims(keys, args, first, count)
-  local users, standing, not_standing, at = {}, {}, {}, {}
-  for i = 1, count do
-    local base = first + (i - 1) * 3
-    users[i] = args[base]
-    at[args[base]] = base
-  end
-  -- Of two claims of one person the later counts.
-  for user, base in pairs(at) do
-    if args[base + 2] == '1' then
-      standing[#standing + 1] = args[base + 1]
-      standing[#standing + 1] = user
-    else
-      not_standing[#not_standing + 1] = user
-    end
-  end
+local function add_claims(keys, users)
   call_with('SADD', keys[CLAIMS], users)
   call_with('SREM', keys[IN_FLIGHT], users)
   call_with('SREM', keys[REFUSED], users)
-  call_with('ZADD', keys[STANDBY], standing)
-  call_with('ZREM', keys[STANDBY], not_standing)
 end
 
--- Takes version, people_max, the number of claims, the claims, and those rejected. Gives how many claims there are, how
--- many stand by, and 1 if a newcomer would be refused; nothing if the sale is not known.
+-- Takes version, people_max, the number of claims, the users of the claims, and those rejected. Gives how many claims
+-- there are, and 1 if a newcomer would be refused; nothing if the sale is not known.
 local function update(keys, args)
   local known = redis.call('HMGET', keys[LIMIT], 'version', 'people_max')
   if not known[1] then
     return false
   end
   local people_max, count = known[2], tonumber(args[3])
-  add_claims(keys, args, 4, count)
-  local rejected = {}
-  for i = 4 + count * 3, #args do
+  local users, rejected = {}, {}
+  for i = 4, 3 + count do
+    users[#users + 1] = args[i]
+  end
+  for i = 4 + count, #args do
     rejected[#rejected + 1] = args[i]
   end
+  add_claims(keys, users)
   call_with('SREM', keys[IN_FLIGHT], rejected)
   call_with('SADD', keys[REFUSED], rejected)
   if tonumber(args[1]) >= tonumber(known[1]) then
@@ -130,12 +115,12 @@ local function update(keys, args)
   end
   keep(keys)
   local is_full = count_people(keys) >= tonumber(people_max)
-  return { redis.call('SCARD', keys[CLAIMS]), redis.call('ZCARD', keys[STANDBY]), is_full and 1 or 0 }
+  return { redis.call('SCARD', keys[CLAIMS]), is_full and 1 or 0 }
 end
 
--- Takes claims.
-local function top_up(keys, args)
-  add_claims(keys, args, 1, #args / 3)
+-- Takes the users of claims.
+local function top_up(keys, users)
+  add_claims(keys, users)
   keep(keys)
 end
 
@@ -144,15 +129,6 @@ local function open(keys, args)
   redis.call('HSET', keys[LIMIT], 'version', args[1], 'people_max', args[2])
   redis.call('UNLINK', keys[IN_FLIGHT])
   keep(keys)
-end
-
--- On the key of those who stand by; takes user and `seq`. Gives the place; nothing if the user does not stand by with it.
-local function position(keys, args)
-  local seq = redis.call('ZSCORE', keys[1], args[1])
-  if not seq or tonumber(seq) ~= tonumber(args[2]) then
-    return false
-  end
-  return redis.call('ZCOUNT', keys[1], '-inf', seq)
 end
 
 -- On the key of a sale's leases; takes holder, wanted and people_max. Gives how many places the holder has. Each lease
@@ -188,5 +164,4 @@ redis.register_function('miaosha_v1_admit', admit)
 redis.register_function('miaosha_v1_update', update)
 redis.register_function('miaosha_v1_top_up', top_up)
 redis.register_function('miaosha_v1_open', open)
-redis.register_function({ function_name = 'miaosha_v1_position', callback = position, flags = { 'no-writes' } })
 redis.register_function('miaosha_v1_lease', lease)

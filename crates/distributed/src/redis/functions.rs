@@ -13,18 +13,9 @@ pub(crate) async fn load(connection: &mut Connection) -> RedisResult<()> {
     connection.call(&command).await.map(drop)
 }
 
-/// The call of a function that may write. Arguments are added to it.
+/// The call of a function. Arguments are added to it.
 pub(crate) fn call(name: &str, keys: &[String]) -> Cmd {
-    of("FCALL", name, keys)
-}
-
-/// The call of a function that only reads.
-pub(crate) fn call_read_only(name: &str, keys: &[String]) -> Cmd {
-    of("FCALL_RO", name, keys)
-}
-
-fn of(command: &str, name: &str, keys: &[String]) -> Cmd {
-    let mut command = redis::cmd(command);
+    let mut command = redis::cmd("FCALL");
     command.arg(name).arg(keys.len()).arg(keys);
     command
 }

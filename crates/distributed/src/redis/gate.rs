@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, PortError, PortResult};
-use miaosha_domain::claim::{Claim, ClaimStatus};
+use miaosha_domain::claim::Claim;
 use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::{SaleId, UserId};
 use redis::{Cmd, FromRedisValue, Value};
@@ -18,8 +18,8 @@ use super::link::Link;
 
 /// The gates of all sales, on Redis.
 ///
-/// A person takes 68 bytes of memory in each of the sets that he is in (measured at 360,000), and 120 more while he
-/// stands by. A sale's keys are forgotten a day after the last call that wrote to them. A call that was sent again after a lost connection may take
+/// A person takes 68 bytes of memory in each of the sets that he is in (measured at 360,000). A sale's keys are
+/// forgotten a day after the last call that wrote to them. A call that was sent again after a lost connection may take
 /// effect late: the worst of it is somebody in flight who is not, and a gate that is full for no reason is loaded anew.
 pub struct RedisGate {
     link: Arc<Link>,
@@ -80,11 +80,10 @@ impl Gate for RedisGate {
         for user in rejected {
             command.arg(user.get());
         }
-        let report: Option<(u64, u64, u8)> =
+        let report: Option<(u64, u8)> =
             self.call("updating the gate", sale, &command, self.batch_timeout).await?;
-        Ok(report.map_or(GateReport::Unknown, |(claims, standing, is_full)| GateReport::Known {
+        Ok(report.map_or(GateReport::Unknown, |(claims, is_full)| GateReport::Known {
             claims,
-            standing,
             is_full: is_full == 1,
         }))
     }
@@ -108,18 +107,11 @@ impl Gate for RedisGate {
         command.arg(self.keys.refused(sale)).arg(user.get());
         self.call("looking up a refusal", sale, &command, self.request_timeout).await
     }
-
-    async fn position(&self, sale: SaleId, user: UserId, seq: u64) -> PortResult<Option<u64>> {
-        let mut command = functions::call_read_only("miaosha_v1_position", &[self.keys.standby(sale)]);
-        command.arg(user.get()).arg(seq);
-        self.call("looking up a place", sale, &command, self.request_timeout).await
-    }
 }
 
 fn add_claims(command: &mut Cmd, claims: &[Claim]) {
     for claim in claims {
-        let stands_by = u8::from(claim.status == ClaimStatus::Standby);
-        command.arg(claim.user.get()).arg(claim.seq).arg(stands_by);
+        command.arg(claim.user.get());
     }
 }
 

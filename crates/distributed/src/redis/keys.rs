@@ -17,12 +17,8 @@ impl Keys {
     }
 
     /// A gate's keys, in the order that `functions.lua` expects.
-    pub(crate) fn gate(&self, sale: SaleId) -> [String; 5] {
-        ["limit", "claims", "in_flight", "standby", "refused"].map(|part| self.of_sale(sale, part))
-    }
-
-    pub(crate) fn standby(&self, sale: SaleId) -> String {
-        self.of_sale(sale, "standby")
+    pub(crate) fn gate(&self, sale: SaleId) -> [String; 4] {
+        ["limit", "claims", "in_flight", "refused"].map(|part| self.of_sale(sale, part))
     }
 
     pub(crate) fn refused(&self, sale: SaleId) -> String {

@@ -13,7 +13,7 @@ use miaosha_embedded::OsRandom;
 use miaosha_testkit::contract::scene::{SALE, sale_id, user};
 use tokio::time::timeout;
 
-const LIMIT: GateLimit = GateLimit { people_max: 3, claims: 0, standing: 0, version: 1 };
+const LIMIT: GateLimit = GateLimit { people_max: 3, claims: 0, version: 1 };
 const DAY_S: i64 = 24 * 60 * 60;
 const LEASE_S: i64 = 10;
 
@@ -43,10 +43,10 @@ async fn every_key_carries_the_prefix_and_the_tag_of_its_sale_and_is_forgotten_s
     let nodes = Nodes::single().await;
     let redis = connect(&nodes).await;
     let gate = redis.gate();
-    let claim = |seq, status| Claim {
+    let claim = |seq| Claim {
         sale: SALE,
         user: user(seq),
-        status,
+        status: ClaimStatus::Reserved,
         rev: 1,
         seq,
         quantity: 1,
@@ -55,15 +55,15 @@ async fn every_key_carries_the_prefix_and_the_tag_of_its_sale_and_is_forgotten_s
         payment: None,
         restocked: false,
     };
-    gate.top_up(SALE, &[claim(1, ClaimStatus::Reserved)]).await.unwrap();
-    gate.top_up(sale_id(1), &[claim(1, ClaimStatus::Reserved)]).await.unwrap();
+    gate.top_up(SALE, &[claim(1)]).await.unwrap();
+    gate.top_up(sale_id(1), &[claim(1)]).await.unwrap();
     gate.open(SALE, LIMIT).await.unwrap();
     gate.admit(SALE, &[user(2), user(3), user(4)]).await.unwrap();
-    let claims = [claim(2, ClaimStatus::Standby)];
+    let claims = [claim(2)];
     gate.update(SALE, GateUpdate { limit: LIMIT, claims: &claims, rejected: &[] }).await.unwrap();
     redis.people_cap().lease(SALE, 1, 1, 1).await.unwrap();
     let keys = nodes.says(0, &["keys", "*"]);
-    assert_eq!(keys.lines().count(), 7, "five of a gate, one of another, and leases: {keys}");
+    assert_eq!(keys.lines().count(), 6, "four of a gate, one of another, and leases: {keys}");
     for key in keys.lines() {
         let is_of_a_sale =
             ["site-7:{sale:7001}:v1:", "site-7:{sale:1}:v1:"].iter().any(|tag| key.starts_with(tag));

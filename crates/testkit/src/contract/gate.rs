@@ -40,13 +40,11 @@ macro_rules! gate_contract {
             the_rejected_are_never_taken_out_of_the_claims,
             an_earlier_limit_is_ignored_and_the_same_version_is_applied,
             an_update_of_a_sale_that_is_not_known_changes_nothing,
-            the_report_counts_claims_and_those_who_stand_by,
+            a_claim_counts_whatever_became_of_it,
             claims_are_topped_up_before_the_sale_is_known,
             topping_up_takes_nobody_out,
             opening_a_known_sale_forgets_who_was_in_flight_and_nothing_else,
             opening_takes_any_limit,
-            a_place_counts_those_who_stand_by_up_to_it,
-            who_does_not_stand_by_has_no_place,
             every_call_may_be_repeated,
             sales_do_not_touch_each_other,
             the_largest_ids_are_told_apart,
@@ -57,7 +55,7 @@ macro_rules! gate_contract {
 }
 
 fn limit(version: u64, people_max: u64) -> GateLimit {
-    GateLimit { people_max, claims: 0, standing: 0, version }
+    GateLimit { people_max, claims: 0, version }
 }
 
 fn users(numbers: RangeInclusive<u64>) -> Vec<UserId> {
@@ -84,10 +82,6 @@ fn reserved(numbers: RangeInclusive<u64>) -> Vec<Claim> {
     numbers.map(|number| claim(number, ClaimStatus::Reserved)).collect()
 }
 
-fn standing_by(numbers: RangeInclusive<u64>) -> Vec<Claim> {
-    numbers.map(|number| claim(number, ClaimStatus::Standby)).collect()
-}
-
 impl Gate {
     async fn open(&self, people_max: u64) {
         self.gate.open(SALE, limit(1, people_max)).await.unwrap();
@@ -110,10 +104,6 @@ impl Gate {
 
     async fn was_refused(&self, number: u64) -> bool {
         self.gate.was_refused(SALE, user(number)).await.unwrap()
-    }
-
-    async fn position(&self, number: u64) -> Option<u64> {
-        self.gate.position(SALE, user(number), number).await.unwrap()
     }
 }
 
@@ -163,9 +153,9 @@ pub async fn claims_leave_those_in_flight_and_still_count(gate: Gate) {
     gate.admit(1..=3).await;
     assert!(gate.was_refused(3).await);
     let report = gate.update(limit(2, 2), &reserved(1..=1), &[]).await;
-    assert_eq!(report, GateReport::Known { claims: 1, standing: 0, is_full: true });
+    assert_eq!(report, GateReport::Known { claims: 1, is_full: true });
     let report = gate.update(limit(3, 3), &reserved(3..=3), &[]).await;
-    assert_eq!(report, GateReport::Known { claims: 2, standing: 0, is_full: true });
+    assert_eq!(report, GateReport::Known { claims: 2, is_full: true });
     assert!(!gate.was_refused(3).await);
     // Once nobody is in flight, those with a claim are all who count.
     gate.gate.open(SALE, limit(4, 3)).await.unwrap();
@@ -177,7 +167,7 @@ pub async fn the_rejected_make_room_and_are_on_the_record(gate: Gate) {
     gate.open(2).await;
     gate.admit(1..=2).await;
     let report = gate.update(limit(1, 2), &[], &users(1..=1)).await;
-    assert_eq!(report, GateReport::Known { claims: 0, standing: 0, is_full: false });
+    assert_eq!(report, GateReport::Known { claims: 0, is_full: false });
     assert!(gate.was_refused(1).await && !gate.was_refused(2).await);
     assert_eq!(gate.admit(3..=4).await, [true, false]);
 }
@@ -187,7 +177,7 @@ pub async fn the_rejected_are_never_taken_out_of_the_claims(gate: Gate) {
     gate.open(1).await;
     gate.update(limit(1, 1), &reserved(1..=1), &[]).await;
     let report = gate.update(limit(1, 1), &[], &users(1..=1)).await;
-    assert_eq!(report, GateReport::Known { claims: 1, standing: 0, is_full: true });
+    assert_eq!(report, GateReport::Known { claims: 1, is_full: true });
     assert_eq!(gate.admit(1..=2).await, [true, false]);
 }
 
@@ -203,40 +193,41 @@ pub async fn an_earlier_limit_is_ignored_and_the_same_version_is_applied(gate: G
     assert!(!is_full(gate.update(limit(5, 1), &[], &[]).await));
     // What an earlier update says of people counts none the less.
     let report = gate.update(limit(1, 1), &reserved(3..=3), &users(2..=2)).await;
-    assert_eq!(report, GateReport::Known { claims: 1, standing: 0, is_full: false });
+    assert_eq!(report, GateReport::Known { claims: 1, is_full: false });
 }
 
 /// "Changes nothing of a sale that the gate does not know, and says so."
 pub async fn an_update_of_a_sale_that_is_not_known_changes_nothing(gate: Gate) {
-    let claims = standing_by(1..=2);
-    assert_eq!(gate.update(limit(1, 9), &claims, &users(3..=3)).await, GateReport::Unknown);
+    assert_eq!(gate.update(limit(1, 9), &reserved(1..=2), &users(3..=3)).await, GateReport::Unknown);
     assert_eq!(gate.gate.admit(SALE, &users(1..=1)).await.unwrap(), Admission::Unknown);
     assert!(!gate.was_refused(3).await);
-    assert_eq!(gate.position(1).await, None);
     gate.open(9).await;
     let report = gate.update(limit(1, 9), &[], &[]).await;
-    assert_eq!(report, GateReport::Known { claims: 0, standing: 0, is_full: false });
+    assert_eq!(report, GateReport::Known { claims: 0, is_full: false });
 }
 
-/// What the fields of `GateReport::Known` say.
-pub async fn the_report_counts_claims_and_those_who_stand_by(gate: Gate) {
-    gate.open(10).await;
-    gate.update(limit(2, 10), &reserved(1..=2), &[]).await;
-    let report = gate.update(limit(3, 10), &standing_by(3..=5), &[]).await;
-    assert_eq!(report, GateReport::Known { claims: 5, standing: 3, is_full: false });
-    let promoted = [claim(3, ClaimStatus::Reserved), claim(4, ClaimStatus::Left)];
-    let report = gate.update(limit(4, 5), &promoted, &[]).await;
-    assert_eq!(report, GateReport::Known { claims: 5, standing: 1, is_full: true });
+/// "Claims that were written, whatever became of them."
+pub async fn a_claim_counts_whatever_became_of_it(gate: Gate) {
+    const STATUSES: u64 = ClaimStatus::ALL.len() as u64;
+    let written: Vec<Claim> =
+        (1..).zip(ClaimStatus::ALL).map(|(number, status)| claim(number, status)).collect();
+    gate.open(STATUSES).await;
+    let report = gate.update(limit(1, STATUSES), &written, &[]).await;
+    assert_eq!(report, GateReport::Known { claims: STATUSES, is_full: true });
+    for status in ClaimStatus::ALL {
+        gate.gate.top_up(SALE, &[claim(1, status)]).await.unwrap();
+        assert_eq!(gate.admit(1..=1).await, [true], "{status:?}");
+    }
+    assert_eq!(gate.admit(STATUSES..=STATUSES + 1).await, [true, false]);
 }
 
 /// "Known sale or not."
 pub async fn claims_are_topped_up_before_the_sale_is_known(gate: Gate) {
     gate.gate.top_up(SALE, &reserved(1..=2)).await.unwrap();
-    gate.gate.top_up(SALE, &standing_by(3..=3)).await.unwrap();
+    gate.gate.top_up(SALE, &reserved(3..=3)).await.unwrap();
     assert_eq!(gate.gate.admit(SALE, &users(1..=1)).await.unwrap(), Admission::Unknown);
     gate.open(4).await;
     assert_eq!(gate.admit(1..=5).await, [true, true, true, true, false]);
-    assert_eq!(gate.position(3).await, Some(1));
 }
 
 /// "Takes nobody out."
@@ -250,13 +241,13 @@ pub async fn topping_up_takes_nobody_out(gate: Gate) {
 
 /// "And nobody in flight; on a sale that is known, forgets who was in flight."
 pub async fn opening_a_known_sale_forgets_who_was_in_flight_and_nothing_else(gate: Gate) {
-    gate.gate.top_up(SALE, &standing_by(1..=1)).await.unwrap();
+    gate.gate.top_up(SALE, &reserved(1..=1)).await.unwrap();
     gate.open(2).await;
     assert_eq!(gate.admit(2..=3).await, [true, false]);
     gate.open(2).await;
     assert!(gate.was_refused(3).await);
-    assert_eq!(gate.position(1).await, Some(1));
     assert_eq!(gate.admit(3..=4).await, [true, false]);
+    assert_eq!(gate.admit(1..=1).await, [true]);
 }
 
 /// "With `limit`, also one of an earlier version."
@@ -265,30 +256,6 @@ pub async fn opening_takes_any_limit(gate: Gate) {
     gate.gate.open(SALE, limit(3, 2)).await.unwrap();
     assert_eq!(gate.admit(1..=3).await, [true, true, false]);
     assert!(!is_full(gate.update(limit(4, 3), &[], &[]).await));
-}
-
-/// "How many people stand by with a `seq` of at most this one."
-pub async fn a_place_counts_those_who_stand_by_up_to_it(gate: Gate) {
-    gate.open(100).await;
-    gate.update(limit(2, 100), &standing_by(11..=15), &[]).await;
-    assert_eq!((gate.position(11).await, gate.position(15).await), (Some(1), Some(5)));
-    let changed = [claim(11, ClaimStatus::Reserved), claim(13, ClaimStatus::Left)];
-    gate.update(limit(3, 100), &changed, &[]).await;
-    assert_eq!((gate.position(12).await, gate.position(15).await), (Some(1), Some(3)));
-}
-
-/// "`None` if the gate does not know that this person stands by."
-pub async fn who_does_not_stand_by_has_no_place(gate: Gate) {
-    assert_eq!(gate.position(1).await, None);
-    gate.open(100).await;
-    gate.update(limit(2, 100), &standing_by(1..=3), &[]).await;
-    for status in ClaimStatus::ALL.into_iter().filter(|status| *status != ClaimStatus::Standby) {
-        gate.update(limit(2, 100), &[claim(2, status)], &[]).await;
-        assert_eq!(gate.position(2).await, None, "{status:?}");
-        gate.update(limit(2, 100), &standing_by(2..=2), &[]).await;
-    }
-    assert_eq!(gate.gate.position(SALE, user(1), 2).await.unwrap(), None, "another one's seq");
-    assert_eq!(gate.position(4).await, None);
 }
 
 /// "Each call is one atomic step, and may be repeated."
@@ -305,7 +272,7 @@ pub async fn every_call_may_be_repeated(gate: Gate) {
     let claims = [claim(3, ClaimStatus::Reserved), claim(4, ClaimStatus::Standby)];
     for _ in 0..3 {
         let report = gate.update(limit(2, 6), &claims, &users(5..=5)).await;
-        assert_eq!(report, GateReport::Known { claims: 4, standing: 1, is_full: false });
+        assert_eq!(report, GateReport::Known { claims: 4, is_full: false });
     }
 }
 
@@ -325,16 +292,14 @@ pub async fn the_largest_ids_are_told_apart(gate: Gate) {
     gate.open(2).await;
     assert_eq!(gate.admit(LARGEST - 3..=LARGEST).await, [true, true, false, false]);
     assert!(gate.was_refused(LARGEST).await && !gate.was_refused(LARGEST - 3).await);
-    let stands_by = Claim { seq: 1, ..claim(LARGEST, ClaimStatus::Standby) };
-    gate.gate.top_up(SALE, &[stands_by]).await.unwrap();
-    assert_eq!(gate.gate.position(SALE, user(LARGEST), 1).await.unwrap(), Some(1));
-    assert_eq!(gate.gate.position(SALE, user(LARGEST - 1), 1).await.unwrap(), None);
+    gate.gate.top_up(SALE, &reserved(LARGEST..=LARGEST)).await.unwrap();
+    assert_eq!(gate.admit(LARGEST - 1..=LARGEST).await, [false, true]);
 }
 
 /// Larger than any batch that is sent, so that no bound of the storage is near.
 pub async fn batches_may_be_large(gate: Gate) {
     const MANY: u64 = 20_000;
-    gate.gate.top_up(SALE, &standing_by(1..=MANY)).await.unwrap();
+    gate.gate.top_up(SALE, &reserved(1..=MANY)).await.unwrap();
     gate.open(2 * MANY).await;
     let passes = gate.admit(MANY / 2..=3 * MANY).await;
     assert_eq!(passes.iter().filter(|passes| **passes).count() as u64, MANY + MANY / 2 + 1);
@@ -342,8 +307,7 @@ pub async fn batches_may_be_large(gate: Gate) {
     let gone: Vec<Claim> = (1..MANY).map(|number| claim(number, ClaimStatus::Left)).collect();
     let rejected = users(MANY + 1..=2 * MANY);
     let report = gate.update(limit(2, 2 * MANY), &gone, &rejected).await;
-    assert_eq!(report, GateReport::Known { claims: MANY, standing: 1, is_full: false });
-    assert_eq!(gate.position(MANY).await, Some(1));
+    assert_eq!(report, GateReport::Known { claims: MANY, is_full: false });
     assert!(gate.was_refused(2 * MANY).await);
 }
 

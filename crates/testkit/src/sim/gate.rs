@@ -96,10 +96,6 @@ impl Gate for SimGate {
         .await
     }
 
-    async fn position(&self, _: SaleId, _: UserId, _: u64) -> PortResult<Option<u64>> {
-        Ok(None)
-    }
-
     async fn was_refused(&self, _sale: SaleId, user: UserId) -> PortResult<bool> {
         self.call("asking whom the gate refused", |state| state.gate.model.was_refused(user)).await
     }
