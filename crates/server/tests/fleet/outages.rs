@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::MACHINE;
 use crate::site::Fleet;
-use crate::support::Answer;
+use crate::support::http::Answer;
 
 const SETTINGS: [(&str, &str); 2] = [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAOSHA_LOG__FILTER", "warn")];
 /// The promise is one second; this is what only a missing limit exceeds on a machine that has other work.

@@ -2,7 +2,7 @@
 #![expect(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
-mod http;
+pub(crate) mod http;
 
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub(crate) use http::{Answer, Http, PATIENCE};
+pub(crate) use http::{Http, PATIENCE};
 
 /// The real binary, serving.
 pub(crate) struct Site {

@@ -36,7 +36,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Task::Site { binary, port } => {
             let site = start_site(&services, binary, port)?;
-            eprintln!("services: the site is ready after {:.1} s; Ctrl-C ends it", began.elapsed().as_secs_f32());
+            eprintln!(
+                "services: the site is ready after {:.1} s; Ctrl-C ends it",
+                began.elapsed().as_secs_f32()
+            );
             for (name, value) in site.plan.environment() {
                 println!("{name}={value}");
             }
@@ -100,11 +103,7 @@ fn print_settings(services: &Services) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run(
-    services: &Services,
-    command: &[OsString],
-    signals: &mut Signals,
-) -> anyhow::Result<ExitCode> {
+async fn run(services: &Services, command: &[OsString], signals: &mut Signals) -> anyhow::Result<ExitCode> {
     let (program, arguments) = command.split_first().context("usage: services [-- COMMAND…]")?;
     // Without its services the command has no purpose: it ends with this process, too.
     let mut child = Command::new("setpriv")
