@@ -7,41 +7,9 @@ use std::time::Duration;
 use miaosha_distributed::mysql::{Mysql, MysqlConfig, OpenError, migrate};
 use miaosha_embedded::SystemClock;
 use miaosha_testkit::contract::Stores;
-use serde::Deserialize;
+use miaosha_testkit::services::{Addresses, MysqlAddresses};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Connection};
-
-/// The servers of the run.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Servers {
-    /// URLs without a database.
-    pub(crate) primary: String,
-    /// URLs without a database.
-    pub(crate) replicas: Vec<String>,
-}
-
-impl Servers {
-    /// Where they are, as whoever started them says.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "whoever starts the servers says where they are in the environment"
-    )]
-    pub(crate) fn find() -> Self {
-        #[derive(Deserialize)]
-        struct Services {
-            mysql: Servers,
-        }
-        let Ok(services) = std::env::var("MIAOSHA_TEST_SERVICES") else {
-            panic!(
-                "this test needs a database server: run `make test`, or \
-                 `cargo run -p miaosha-testkit --bin services -- cargo test -p miaosha-distributed`"
-            );
-        };
-        serde_json::from_str::<Services>(&services)
-            .expect("MIAOSHA_TEST_SERVICES is the JSON it should be")
-            .mysql
-    }
-}
 
 /// A database of its own, with the schema. Dropped when this is.
 #[derive(Debug)]
@@ -49,13 +17,13 @@ pub(crate) struct TestDatabase {
     /// Its name.
     pub(crate) name: String,
     /// The servers that have it.
-    pub(crate) servers: Servers,
+    pub(crate) servers: MysqlAddresses,
 }
 
 impl TestDatabase {
     /// An empty one, without a schema.
     pub(crate) async fn empty() -> Self {
-        let servers = Servers::find();
+        let servers = Addresses::of_this_run().mysql;
         let mut connection = MySqlConnection::connect(&servers.primary).await.unwrap();
         let number: u64 = sqlx::query_scalar("SELECT UUID_SHORT()").fetch_one(&mut connection).await.unwrap();
         Self { name: format!("miaosha_test_{number}"), servers }

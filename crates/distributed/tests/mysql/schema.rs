@@ -14,7 +14,7 @@ const HEAD: &str = "# Schema
 The tables of MySQL or MariaDB, made from the migrations in `crates/distributed/migrations` by
 
 ```
-MIAOSHA_WRITE_SCHEMA=1 cargo run -p miaosha-testkit --bin services -- cargo test -p miaosha-distributed schema
+MIAOSHA_WRITE_SCHEMA=1 cargo run -p miaosha-testkit --bin services -- -- cargo test -p miaosha-distributed schema
 ```
 
 Ids, counters and times in milliseconds are signed 64-bit integers. No foreign key leads to `sales`: checking one would
