@@ -36,7 +36,11 @@ export async function newPerson(browser, base, options = desk) {
     if (sid) person.session = sid;
   });
   page.on('websocket', (socket) => {
-    person.session = new URL(socket.url()).searchParams.get('sid') ?? person.session;
+    // Opened at once on a WebSocket, a session is named by its first packet.
+    socket.on('framereceived', ({ payload }) => {
+      const [, sid] = String(payload).match(/^0\{"sid":"([^"]+)"/) ?? [];
+      if (sid) person.session = sid;
+    });
   });
   return person;
 }
