@@ -2,6 +2,7 @@
 //! the tasks of a consumer. Two of them share nothing but the engines.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use miaosha_app::Ports;
@@ -56,6 +57,8 @@ pub(crate) struct Process {
     mysql: Mysql,
     redis: Redis,
     rabbitmq: Rabbit,
+    /// How often settling failed, and was left to the next wake-up or sweep.
+    pub(crate) settled_later: Arc<AtomicU64>,
     tasks: JoinSet<()>,
     stopped: CancellationToken,
 }
@@ -88,7 +91,8 @@ impl Process {
         let desk = Arc::new(RequestDesk::new(ports.clock.clone(), ports.queue.clone(), limits));
         let (tasks, stopped) = (JoinSet::new(), CancellationToken::new());
         let board = Arc::new(Board::new());
-        let mut process = Self { ports, board, desk, mysql, redis, rabbitmq, tasks, stopped };
+        let settled_later = Arc::default();
+        let mut process = Self { ports, board, desk, mysql, redis, rabbitmq, settled_later, tasks, stopped };
         process.follow(wiring.listener).await;
         process
     }
@@ -103,11 +107,9 @@ impl Process {
         for _ in 0..self.ports.queue.lanes() {
             self.tasks.spawn(decide(self.ports.clone()));
         }
-        let (wake, sweep) = (wake(self.ports.clone()), sweep_each_second(self.ports.clone()));
-        let reconcile = reconcile_each_second(self.ports.clone());
-        self.spawn(wake);
-        self.spawn(sweep);
-        self.spawn(reconcile);
+        self.spawn(wake(self.ports.clone(), self.settled_later.clone()));
+        self.spawn(sweep_each_second(self.ports.clone(), self.settled_later.clone()));
+        self.spawn(reconcile_each_second(self.ports.clone()));
     }
 
     /// Ends every task and closes what it stood on.
@@ -146,17 +148,20 @@ async fn decide(ports: Ports) {
     }
 }
 
-async fn wake(ports: Ports) {
+async fn wake(ports: Ports, settled_later: Arc<AtomicU64>) {
     while let Some(sale) = ports.timers.next().await {
-        // The sweeper tries again.
-        let _ = settle_sale(&ports, sale).await;
+        if settle_sale(&ports, sale).await.is_err() {
+            settled_later.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
-async fn sweep_each_second(ports: Ports) {
+async fn sweep_each_second(ports: Ports, settled_later: Arc<AtomicU64>) {
     let mut tender = GateTender::default();
     loop {
-        let _ = sweep(&ports, &mut tender).await;
+        if sweep(&ports, &mut tender).await.is_err() {
+            settled_later.fetch_add(1, Ordering::Relaxed);
+        }
         ports.clock.sleep(SWEEP_EVERY).await;
     }
 }
