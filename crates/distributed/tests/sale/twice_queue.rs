@@ -1,5 +1,6 @@
-//! A queue that redelivers everything: the first acknowledgement of each batch gets lost.
+//! A queue that redelivers: the first acknowledgement of each batch gets lost.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,9 +26,19 @@ impl Deliveries {
     }
 }
 
+/// How a redelivery comes about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Withheld {
+    /// The delivery is dropped: it comes again at once, to the same process.
+    Dropped,
+    /// The delivery is held for as long as the process lives: then it comes again to another.
+    UntilDeath,
+}
+
 /// Withholds the acknowledgement of whatever was not delivered before.
 pub(crate) struct TwiceQueue {
     pub(crate) inner: Arc<dyn RequestQueue>,
+    pub(crate) withheld: Withheld,
     pub(crate) deliveries: Arc<Deliveries>,
 }
 
@@ -45,12 +56,13 @@ impl RequestQueue for TwiceQueue {
 
     async fn next(&self) -> Option<Box<dyn Delivery>> {
         let inner = self.inner.next().await?;
-        Some(Box::new(TwiceDelivery { inner, deliveries: self.deliveries.clone() }))
+        Some(Box::new(TwiceDelivery { inner, withheld: self.withheld, deliveries: self.deliveries.clone() }))
     }
 }
 
 struct TwiceDelivery {
     inner: Box<dyn Delivery>,
+    withheld: Withheld,
     deliveries: Arc<Deliveries>,
 }
 
@@ -67,9 +79,10 @@ impl Delivery for TwiceDelivery {
     async fn ack(self: Box<Self>) -> PortResult<()> {
         if !self.inner.is_redelivered() {
             self.deliveries.withheld.fetch_add(1, Ordering::SeqCst);
-            // Unsettled, so it comes again.
-            drop(self.inner);
-            return Ok(());
+            return match self.withheld {
+                Withheld::Dropped => Ok(()),
+                Withheld::UntilDeath => pending().await,
+            };
         }
         self.inner.ack().await?;
         self.deliveries.acknowledged.fetch_add(1, Ordering::SeqCst);
