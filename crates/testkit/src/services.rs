@@ -118,7 +118,7 @@ impl Addresses {
         let value = std::env::var(VARIABLE).unwrap_or_else(|_| {
             panic!(
                 "this test needs real services: run it by `make test-rust`, or by \
-                 `cargo run -p miaosha-testkit --bin services -- cargo test …`, which set {VARIABLE}"
+                 `cargo run -p miaosha-testkit --bin services -- -- cargo test …`, which set {VARIABLE}"
             )
         });
         serde_json::from_str(&value)

@@ -34,7 +34,7 @@ pub(crate) fn nodes() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is how tests are told where the services are")]
     let services = std::env::var("MIAOSHA_TEST_SERVICES");
     let services = services.expect(
-        "this test needs Redis: run `make test`, or `cargo run -p miaosha-testkit --bin services -- cargo test …`",
+        "this test needs Redis: run `make test`, or `cargo run -p miaosha-testkit --bin services -- -- cargo test …`",
     );
     serde_json::from_str::<Services>(&services).expect("the services are described in JSON").redis
 }

@@ -92,15 +92,15 @@ impl Crowd {
             tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
             let Ok(claim) = self.http.try_call(Method::GET, &path, Some(token), None).await else { continue };
             match claim.body["status"].as_str().unwrap_or_default() {
-                "reserved" => match random.random_range(0..20) {
-                    0..3 => {
-                        if self.pay(&claim.body, &mut random).await {
-                            return true;
-                        }
+                "reserved" => {
+                    let mood = random.random_range(0..20);
+                    if mood < 3 && self.pay(&claim.body, &mut random).await {
+                        return true;
                     }
-                    3 => drop(self.http.try_call(Method::DELETE, &path, Some(token), None).await),
-                    _ => {}
-                },
+                    if mood == 3 {
+                        drop(self.http.try_call(Method::DELETE, &path, Some(token), None).await);
+                    }
+                }
                 "paid" => return true,
                 "expired" | "released" | "left" | "rejected" => return false,
                 // Lost with Redis, or not decided yet.
