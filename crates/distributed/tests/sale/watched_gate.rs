@@ -58,8 +58,4 @@ impl Gate for WatchedGate {
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool> {
         self.inner.was_refused(sale, user).await
     }
-
-    async fn position(&self, sale: SaleId, user: UserId, seq: u64) -> PortResult<Option<u64>> {
-        self.inner.position(sale, user, seq).await
-    }
 }
