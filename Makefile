@@ -39,10 +39,10 @@ test-browser: build setup-test e2e/node_modules/.package-lock.json ## Journeys i
 
 faults: setup-test pages ## The long fault runs; they print their counts
 	cargo test --profile $(PROFILE) -p miaosha --test faults -- --nocapture
-	MIAOSHA_FLEET_PEOPLE=100000 MIAOSHA_FLEET_SEEDS=20 \
+	FLEET_PEOPLE=100000 FLEET_SEEDS=20 \
 	  cargo test --profile $(PROFILE) -p miaosha --test fleet -- --nocapture --test-threads=1
 	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
-	MIAOSHA_DEADLINE_PEOPLE=10000 MIAOSHA_DEADLINE_SPREAD_S=200 $(BIN)/services -- \
+	DEADLINE_PEOPLE=10000 DEADLINE_SPREAD_S=200 $(BIN)/services -- \
 	  cargo test --profile $(PROFILE) -p miaosha-distributed --test sale -- --nocapture
 
 build: setup pages ## The binaries, optimised, without link-time optimisation

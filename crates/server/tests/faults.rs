@@ -1,6 +1,6 @@
 //! A sale while the server is killed: nothing is oversold, undersold or lost, and everybody has one outcome.
 //!
-//! `make faults` prints the counts. `MIAOSHA_FAULTS_PEOPLE` and `MIAOSHA_FAULTS_SEED` change the size and the moments.
+//! `make faults` prints the counts. `FAULTS_PEOPLE` and `FAULTS_SEED` change the size and the moments.
 #![expect(clippy::disallowed_methods, reason = "a test's own settings, and tasks that it awaits itself")]
 #![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
@@ -74,8 +74,8 @@ impl Shop {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_gets_exactly_the_stock_while_the_server_is_killed_three_times() {
-    let people = usize::try_from(setting("MIAOSHA_FAULTS_PEOPLE", 100_000)).unwrap();
-    let seed = setting("MIAOSHA_FAULTS_SEED", 1);
+    let people = usize::try_from(setting("FAULTS_PEOPLE", 100_000)).unwrap();
+    let seed = setting("FAULTS_SEED", 1);
     let (stock, standby) = (people / 100, people / 200);
     let dir = tempfile::tempdir().unwrap();
     let site = Site::start(dir.path(), &[MINT]);
@@ -190,7 +190,7 @@ async fn look_everybody_up(shop: &Arc<Shop>, sale: &str, tokens: &Arc<[String]>)
 async fn ten_kills_at_random_moments_of_a_sale_with_paying_buyers_break_nothing() {
     const PEOPLE: u64 = 600;
     const STOCK: u64 = 150;
-    let seed = setting("MIAOSHA_FAULTS_SEED", 1);
+    let seed = setting("FAULTS_SEED", 1);
     let mut random = SmallRng::seed_from_u64(seed);
     let dir = tempfile::tempdir().unwrap();
     let site = Site::start(dir.path(), &[MINT, ("MIAOSHA_CHECKOUT__LEASE_MS", "1500")]);

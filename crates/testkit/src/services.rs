@@ -33,7 +33,7 @@ pub use site::{Node, Site, SitePlan};
 pub use waiting::{PATIENCE, wait_until};
 
 /// The variable by which a test run finds its services: [`Addresses`] as JSON.
-pub const VARIABLE: &str = "MIAOSHA_TEST_SERVICES";
+pub const VARIABLE: &str = "TESTKIT_SERVICES";
 
 /// One of each, ready for clients. Dropping it kills them all.
 #[derive(Debug)]

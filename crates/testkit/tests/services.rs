@@ -179,7 +179,7 @@ fn a_replica_can_lag_stop_applying_and_be_killed_and_catches_up() {
 #[test]
 fn a_command_among_services_finds_them_and_its_exit_code_comes_through() {
     let output = Command::new(BIN)
-        .args(["--", "sh", "-c", "printf %s \"$MIAOSHA_TEST_SERVICES\"; exit 7"])
+        .args(["--", "sh", "-c", "printf %s \"$TESTKIT_SERVICES\"; exit 7"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! The stores on a real server: `MIAOSHA_TEST_SERVICES` says where it is.
+//! The stores on a real server: `TESTKIT_SERVICES` says where it is.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

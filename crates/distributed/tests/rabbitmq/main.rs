@@ -1,7 +1,7 @@
 //! Requests and wake-ups on a real RabbitMQ: the ports' contracts, what only this adapter promises, and what happens
 //! when the broker goes away.
 //!
-//! Wants `MIAOSHA_TEST_SERVICES`, which `make test` sets.
+//! Wants `TESTKIT_SERVICES`, which `make test` sets.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

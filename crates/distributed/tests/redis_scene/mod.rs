@@ -32,7 +32,7 @@ pub(crate) fn nodes() -> Vec<String> {
         redis: Vec<String>,
     }
     #[expect(clippy::disallowed_methods, reason = "this is how tests are told where the services are")]
-    let services = std::env::var("MIAOSHA_TEST_SERVICES");
+    let services = std::env::var("TESTKIT_SERVICES");
     let services = services.expect(
         "this test needs Redis: run `make test`, or `cargo run -p miaosha-testkit --bin services -- -- cargo test …`",
     );

@@ -37,8 +37,8 @@ const PROVIDER_CALLS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reservation_that_is_paid_at_its_deadline_ends_once() {
-    let people_count = setting("MIAOSHA_DEADLINE_PEOPLE", 400);
-    let spread = Duration::from_secs(setting("MIAOSHA_DEADLINE_SPREAD_S", 8));
+    let people_count = setting("DEADLINE_PEOPLE", 400);
+    let spread = Duration::from_secs(setting("DEADLINE_SPREAD_S", 8));
     let units_at_once = units_at_once(people_count, spread);
     let terms = Terms { hold: HOLD, standby_limit: u32::try_from(people_count).unwrap(), ..scene::TERMS };
     let site = Site::open(units_at_once, terms).await;

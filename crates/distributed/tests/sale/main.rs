@@ -1,5 +1,5 @@
 //! Whole sales on the real engines, by the use cases themselves: crowds, redeliveries, gates that forget, payments at the
-//! deadline. `MIAOSHA_TEST_SERVICES` says where the engines are.
+//! deadline. `TESTKIT_SERVICES` says where the engines are.
 //!
 //! Not for single adapters, which have contracts of their own, nor for processes that die. `site` and `process` are
 //! what a sale stands on; then read `redelivery`.

@@ -132,9 +132,9 @@ fn stall(proxies: &[&FaultProxy]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_gets_exactly_the_stock_while_everything_fails_in_turn() {
     let _alone = MACHINE.lock().await;
-    let people = setting("MIAOSHA_FLEET_PEOPLE", 6_000);
-    let first_seed = setting("MIAOSHA_FLEET_SEED", 1);
-    for seed in first_seed..first_seed + setting("MIAOSHA_FLEET_SEEDS", 1) {
+    let people = setting("FLEET_PEOPLE", 6_000);
+    let first_seed = setting("FLEET_SEED", 1);
+    for seed in first_seed..first_seed + setting("FLEET_SEEDS", 1) {
         run(people, seed).await;
     }
 }

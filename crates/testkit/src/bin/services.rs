@@ -2,7 +2,7 @@
 //!
 //! `services` prints where they are and runs until interrupted. `services --site BINARY [--port PORT]` runs the whole demo
 //! site on them, two processes of the binary for each role behind Nginx, until interrupted. `services -- COMMAND…` runs
-//! the command with `MIAOSHA_TEST_SERVICES` set, and ends with its exit code. What is started is in
+//! the command with `TESTKIT_SERVICES` set, and ends with its exit code. What is started is in
 //! `miaosha_testkit::services`.
 
 use std::ffi::OsString;
