@@ -8,8 +8,10 @@ use hyper::Method;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::Http;
+use crate::support::http::Answer;
 
 /// How long somebody goes on asking a site that does not answer.
 const PERSEVERANCE: Duration = Duration::from_mins(2);
@@ -24,7 +26,12 @@ pub(crate) struct Crowd {
     /// Set when the doors close: who is not done goes home.
     pub(crate) is_over: AtomicBool,
     pub(crate) answered: AtomicUsize,
+    /// Calls under way: as many as this process may have open files for, and the site connections.
+    pub(crate) calls: Semaphore,
 }
+
+/// Calls under way at once, at the most.
+pub(crate) const CALLS_MAX: usize = 2_000;
 
 /// What became of one person, as he knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +79,7 @@ impl Crowd {
         let deadline = Instant::now() + PERSEVERANCE;
         let path = format!("/api/v1/sales/{}/requests", self.sale);
         loop {
-            let asked =
-                self.http.try_call(Method::POST, &path, Some(token), Some(json!({ "answer": "" }))).await;
+            let asked = self.call(Method::POST, &path, token, Some(json!({ "answer": "" }))).await;
             match asked {
                 Ok(answer) if matches!(answer.status, 200 | 202) => return answer.text("status").to_owned(),
                 Ok(answer) => assert!(matches!(answer.status, 502..=504), "{answer:?}"),
@@ -90,7 +96,7 @@ impl Crowd {
         let asked_at = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
-            let Ok(claim) = self.http.try_call(Method::GET, &path, Some(token), None).await else { continue };
+            let Ok(claim) = self.call(Method::GET, &path, token, None).await else { continue };
             match claim.body["status"].as_str().unwrap_or_default() {
                 "reserved" => {
                     let mood = random.random_range(0..20);
@@ -98,7 +104,7 @@ impl Crowd {
                         return true;
                     }
                     if mood == 3 {
-                        drop(self.http.try_call(Method::DELETE, &path, Some(token), None).await);
+                        drop(self.call(Method::DELETE, &path, token, None).await);
                     }
                 }
                 "paid" => return true,
@@ -109,6 +115,17 @@ impl Crowd {
             }
         }
         false
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Answer> {
+        let _turn = self.calls.acquire().await?;
+        self.http.try_call(method, path, Some(token), body).await
     }
 
     async fn pay(&self, claim: &Value, random: &mut SmallRng) -> bool {

@@ -12,9 +12,10 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::MACHINE;
-use crate::crowd::{Crowd, Visit};
+use crate::crowd::{CALLS_MAX, Crowd, Visit};
 use crate::site::Fleet;
 use crate::support::PATIENCE;
 
@@ -163,6 +164,7 @@ async fn run(people: u64, seed: u64) {
         tokens: fleet.tokens(people),
         is_over: AtomicBool::new(false),
         answered: AtomicUsize::new(0),
+        calls: Semaphore::new(CALLS_MAX),
     });
     wait_until_open(&fleet, &sale).await;
     let started = Instant::now();
