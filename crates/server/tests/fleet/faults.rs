@@ -26,7 +26,7 @@ const SETTINGS: [(&str, &str); 3] = [
 ];
 /// How long the network to a service stands still.
 const STALL: Duration = Duration::from_secs(5);
-/// How far a replica lags.
+/// How far a replica lags: what it receives is applied so much later, and it is left so until it is that far behind.
 const LAG_S: u32 = 10;
 /// What everybody needs to come back after a fault.
 const RECOVERY: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ impl Fault {
             }
             Self::ReplicaLags => {
                 services.mysql.replicas[1].lag(LAG_S).unwrap();
-                std::thread::sleep(STALL);
+                std::thread::sleep(Duration::from_secs(LAG_S.into()));
                 services.mysql.replicas[1].lag(0).unwrap();
             }
             Self::RedisStalled => stall(&services.redis.proxies.iter().collect::<Vec<_>>()),
