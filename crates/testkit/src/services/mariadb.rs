@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -41,7 +41,8 @@ impl MariaDb {
         let servers = (1..=1 + REPLICAS)
             .map(|id| {
                 let directory = scratch.directory(&id.to_string())?;
-                copy(&template, &directory.join("data"))?;
+                fs::create_dir(temporary(&directory))?;
+                copy(&template.join("data"), &directory.join("data"))?;
                 MariaDbServer::new(id, &directory)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
@@ -163,6 +164,7 @@ fn settings(id: u16, port: u16, directory: &Path) -> Vec<String> {
     settings.extend(as_whom());
     settings.extend([
         format!("--datadir={}", directory.join("data").display()),
+        format!("--tmpdir={}", temporary(directory).display()),
         format!("--socket={}", directory.join("socket").display()),
         format!("--pid-file={}", directory.join("pid").display()),
         format!("--port={port}"),
@@ -202,11 +204,18 @@ fn as_whom() -> Option<String> {
     rustix::process::getuid().is_root().then(|| "--user=root".to_owned())
 }
 
-/// Makes an empty data directory, to be copied.
+/// Of one server alone: each that starts deletes the temporary tables it finds there, whosever they are.
+fn temporary(directory: &Path) -> PathBuf {
+    directory.join("tmp")
+}
+
+/// Makes an empty data directory `data` in `directory`, to be copied.
 fn install(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir(temporary(directory))?;
     let mut command = guarded("mariadb-install-db");
     command.arg("--no-defaults").args(as_whom());
-    command.arg(format!("--datadir={}", directory.display()));
+    command.arg(format!("--datadir={}", directory.join("data").display()));
+    command.arg(format!("--tmpdir={}", temporary(directory).display()));
     command.args(["--auth-root-authentication-method=normal", "--skip-test-db", SMALL_LOG]);
     ask(&mut command).context("is mariadb-server installed?").map(drop)
 }

@@ -26,8 +26,11 @@ impl Scratch {
             .prefix(&format!("{PREFIX}{service}-"))
             .tempdir()
             .context("a temporary directory")?;
-        let in_use = File::create(directory.path().join(LOCK))?;
+        // Locked before it has the name that another process looks for.
+        let unnamed = directory.path().join("in-use.new");
+        let in_use = File::create(&unnamed)?;
         in_use.lock()?;
+        fs::rename(unnamed, directory.path().join(LOCK))?;
         Ok(Self { directory, _in_use: in_use })
     }
 
