@@ -5,7 +5,7 @@ BIN := target/$(PROFILE)
 DATA_DIR ?= .data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo demo-distributed services test check test-rust test-web test-browser faults build pages setup setup-test clean-demo
+.PHONY: help demo demo-distributed services test check test-rust test-web test-browser test-build faults build pages setup setup-test clean-demo
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,15 +26,13 @@ check: setup ## Formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
 
-test-rust: setup-test pages ## Rules, adapters, simulation, HTTP, push, crashes, real services
-	cargo test --workspace --profile $(PROFILE) --no-run
+test-rust: test-build ## Rules, adapters, simulation, HTTP, push, crashes, real services
 	$(BIN)/services -- cargo test --workspace --profile $(PROFILE)
 
 test-web: web/node_modules/.package-lock.json ## The pages' own tests
 	cd web && npm run --silent check && npm test --silent
 
-test-browser: build setup-test e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
-	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
+test-browser: test-build e2e/node_modules/.package-lock.json ## Journeys in a real browser on the real binary
 	cd e2e && MIAOSHA=../$(BIN)/miaosha node --test --test-concurrency=1
 
 faults: setup-test pages ## The long fault runs; they print their counts
@@ -47,6 +45,9 @@ faults: setup-test pages ## The long fault runs; they print their counts
 
 build: setup pages ## The binaries, optimised, without link-time optimisation
 	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load
+
+test-build: setup-test pages
+	cargo test --workspace --profile $(PROFILE) --no-run
 
 pages: web/dist/index.html ## The built pages, which go into the binary
 

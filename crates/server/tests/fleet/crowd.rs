@@ -26,12 +26,14 @@ pub(crate) struct Crowd {
     /// Set when the doors close: who is not done goes home.
     pub(crate) is_over: AtomicBool,
     pub(crate) answered: AtomicUsize,
+    /// Buy calls that got no answer, or none that says what became of the request.
+    pub(crate) turned_away: AtomicUsize,
     /// Calls under way: as many as this process may have open files for, and the site connections.
-    pub(crate) calls: Semaphore,
+    calls: Semaphore,
 }
 
 /// Calls under way at once, at the most.
-pub(crate) const CALLS_MAX: usize = 2_000;
+const CALLS_MAX: usize = 2_000;
 
 /// What became of one person, as he knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,19 @@ pub(crate) struct Visit {
 }
 
 impl Crowd {
+    /// These people, before the sale's doors.
+    pub(crate) fn gathered(http: Http, sale: String, tokens: Vec<String>) -> Self {
+        Self {
+            http,
+            sale,
+            tokens,
+            is_over: AtomicBool::new(false),
+            answered: AtomicUsize::new(0),
+            turned_away: AtomicUsize::new(0),
+            calls: Semaphore::new(CALLS_MAX),
+        }
+    }
+
     /// Everybody comes within `span`; returns what became of each, in the order of the tokens.
     pub(crate) async fn come(self: &Arc<Self>, span: Duration, seed: u64) -> Vec<Visit> {
         let visits: Vec<_> = (0..self.tokens.len())
@@ -85,6 +100,7 @@ impl Crowd {
                 Ok(answer) => assert!(matches!(answer.status, 502..=504), "{answer:?}"),
                 Err(_connection_broke) => {}
             }
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
             assert!(Instant::now() < deadline, "no answer for too long");
             tokio::time::sleep(Duration::from_millis(random.random_range(100..1_000))).await;
         }

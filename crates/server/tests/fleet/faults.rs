@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hyper::Method;
 use miaosha_testkit::fault_proxy::FaultProxy;
 use miaosha_testkit::services::{Node, Service};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use crate::MACHINE;
-use crate::crowd::{CALLS_MAX, Crowd, Visit};
+use crate::crowd::{Crowd, Visit};
 use crate::site::Fleet;
 use crate::support::PATIENCE;
 
@@ -158,15 +156,8 @@ async fn run(people: u64, seed: u64) {
         "--price",
         "199.00",
     ]);
-    let crowd = Arc::new(Crowd {
-        http: (*fleet).clone(),
-        sale: sale.clone(),
-        tokens: fleet.tokens(people),
-        is_over: AtomicBool::new(false),
-        answered: AtomicUsize::new(0),
-        calls: Semaphore::new(CALLS_MAX),
-    });
-    wait_until_open(&fleet, &sale).await;
+    let crowd = Arc::new(Crowd::gathered((*fleet).clone(), sale.clone(), fleet.tokens(people)));
+    fleet.wait_until_open(&sale).await;
     let started = Instant::now();
     let mut random = SmallRng::seed_from_u64(seed);
     let mut faults = FAULTS;
@@ -197,33 +188,8 @@ async fn run(people: u64, seed: u64) {
     }
     crowd.is_over.store(true, Ordering::Relaxed);
     let visits = visits.await.unwrap();
-    let settled = settle(&fleet, &sale).await;
+    let settled = fleet.settled(&sale).await;
     check(&fleet, &crowd, &visits, &settled, seed, started.elapsed()).await;
-}
-
-async fn wait_until_open(fleet: &Fleet, sale: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = fleet.try_call(Method::GET, &format!("/api/v1/sales/{sale}"), None, None).await;
-        if found.is_ok_and(|answer| answer.body["state"] == "open") {
-            return;
-        }
-        assert!(Instant::now() < deadline, "the sale does not open");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Waits until nobody pays any more, and gives the recount.
-async fn settle(fleet: &Fleet, sale: &str) -> Value {
-    let deadline = Instant::now() + PATIENCE * 2;
-    loop {
-        let found = fleet.verify(sale);
-        if found["paying"] == 0 {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "payments stay open: {found}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }
 
 /// Compares what people were told with what they have, and prints the counts.
@@ -241,9 +207,10 @@ async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], settled: &Value, 
         *outcomes.entry(status).or_default() += 1;
     }
     println!(
-        "seed {seed}: people {}, {:.0} s, outcomes {outcomes:?}, told of an order {with_order}",
+        "seed {seed}: people {}, {:.0} s, outcomes {outcomes:?}, told of an order {with_order}, calls without an answer {}",
         visits.len(),
-        took.as_secs_f64()
+        took.as_secs_f64(),
+        crowd.turned_away.load(Ordering::Relaxed)
     );
     println!("verify {settled}");
     let promoted = fleet.promoted(&crowd.sale);

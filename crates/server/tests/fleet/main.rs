@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
 mod crowd;
+mod drains;
 mod faults;
 mod outages;
 mod site;

@@ -1,5 +1,6 @@
 //! What visitors are answered while a service is gone, and that all is normal soon after its return.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -23,6 +24,7 @@ struct Stage {
     sale: String,
     tokens: Vec<String>,
     next: usize,
+    slowest: Mutex<Duration>,
 }
 
 impl Stage {
@@ -30,7 +32,7 @@ impl Stage {
         let fleet = tokio::task::spawn_blocking(|| Fleet::start(&SETTINGS)).await.unwrap();
         let sale = fleet.create_sale(&["--stock", "100", "--standby", "50", "--starts-in", "0s"]);
         let tokens = fleet.tokens(60);
-        let mut stage = Self { fleet, sale, tokens, next: 0 };
+        let mut stage = Self { fleet, sale, tokens, next: 0, slowest: Mutex::default() };
         stage.expect_normal("at first").await;
         stage
     }
@@ -46,6 +48,8 @@ impl Stage {
         let answer = self.fleet.call(method, path, Some(token), body).await;
         let took = asked_at.elapsed();
         assert!(took < ANSWERED_WITHIN, "{path} took {took:?}");
+        let mut slowest = self.slowest.lock().unwrap();
+        *slowest = took.max(*slowest);
         answer
     }
 
@@ -97,7 +101,11 @@ impl Stage {
             assert!(Instant::now() < deadline, "{when}: {paid:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        println!("{when}: bought and paid after {:.1} s", asked_at.elapsed().as_secs_f32());
+        let slowest = std::mem::take(&mut *self.slowest.lock().unwrap());
+        println!(
+            "{when}: bought and paid after {:?}, slowest answer until then {slowest:?}",
+            asked_at.elapsed()
+        );
     }
 }
 

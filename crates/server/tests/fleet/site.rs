@@ -2,12 +2,14 @@
 
 use std::ops::Deref;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
+use hyper::Method;
 use miaosha_testkit::fault_proxy::FaultProxy;
 use miaosha_testkit::services::{Addresses, MysqlAddresses, Service as _, Services, Site, SitePlan};
 use serde_json::Value;
 
-use crate::support::Http;
+use crate::support::{Http, PATIENCE};
 
 const DATABASE: &str = "miaosha";
 
@@ -70,6 +72,32 @@ impl Fleet {
         let output = self.cli(&["token", "mint", "--users", &format!("1..{last}")]);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until a sale sells.
+    pub(crate) async fn wait_until_open(&self, sale: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.try_call(Method::GET, &format!("/api/v1/sales/{sale}"), None, None).await;
+            if found.is_ok_and(|answer| answer.body["state"] == "open") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the sale does not open");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until nobody pays any more, and gives the recount.
+    pub(crate) async fn settled(&self, sale: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE * 2;
+        loop {
+            let found = self.verify(sale);
+            if found["paying"] == 0 {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "payments stay open: {found}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Recounts a sale; whatever is broken fails the test.

@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -50,12 +50,12 @@ pub trait Service {
         self.daemon().process.lock().take();
     }
 
-    /// Ends it in order; what was accepted is stored. Nothing if it does not run.
-    fn stop(&self) {
-        if let Some(process) = self.daemon().process.lock().take() {
-            process.signal(Signal::TERM);
-            process.wait(STOP_PATIENCE);
-        }
+    /// Ends it in order; what was accepted is stored. Its exit status; `None` if it did not run, or took so long that it
+    /// was killed.
+    fn stop(&self) -> Option<ExitStatus> {
+        let process = self.daemon().process.lock().take()?;
+        process.signal(Signal::TERM);
+        process.wait(STOP_PATIENCE)
     }
 
     /// Starts it again with the data that it had, and waits until it answers. Nothing if it runs.
