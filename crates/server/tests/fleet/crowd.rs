@@ -10,8 +10,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::support::Http;
 use crate::support::http::Answer;
+use crate::support::{Http, PATIENCE};
 
 /// How long somebody goes on asking a site that does not answer.
 const PERSEVERANCE: Duration = Duration::from_mins(2);
@@ -75,6 +75,21 @@ impl Crowd {
             results.push(visit.await.unwrap());
         }
         results
+    }
+
+    /// What became of somebody's request, by looking it up; asks again while the site says 503.
+    pub(crate) async fn outcome(&self, token: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let claim = self.http.claim(&self.sale, token).await;
+            if claim.status == 200 {
+                return claim.text("status").to_owned();
+            }
+            assert_eq!(claim.status, 503, "{claim:?}");
+            println!("a look-up is answered 503");
+            assert!(Instant::now() < deadline, "nobody says what became of a request");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     async fn visit(&self, person: usize, mut random: SmallRng) -> Visit {
