@@ -2,10 +2,11 @@
 //!
 //! Checks the query as the reference implementation does, carries long-polling bodies to and from the reactors, and
 //! hands upgraded connections over to them. Any runtime of tokio with I/O will do; the connection must be served by hyper's
-//! HTTP/1 `with_upgrades` on a plain `TokioIo<TcpStream>`.
+//! HTTP/1 `with_upgrades` on a `TokioIo` of a plain `TcpStream` or of a [`ReadAhead`].
 
 mod answer;
 mod query;
+mod read_ahead;
 mod upgrade;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use hyper::body::Body;
 use tokio::sync::oneshot;
 
 use self::query::{Query, Transport};
+pub use self::read_ahead::ReadAhead;
 use crate::command::{Command, PollAnswer, Refusal};
 use crate::engine::session_id::SessionId;
 use crate::server::Server;

@@ -2,7 +2,8 @@
 //!
 //! It is judged from memory, in the order that the contract names, and answered from bodies that are ready. Nothing is
 //! logged and no span is opened for a request. What passes is handed to the
-//! [`RequestDesk`], and answered when its batch survives a crash. It runs on hyper alone; the listener calls it in place.
+//! [`RequestDesk`], and answered when its batch survives a crash. The listener calls it in place, with the calls of a crowd
+//! as it read them itself and with any other form of them as hyper did.
 
 mod answers;
 mod figures;
@@ -12,12 +13,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body;
 use miaosha_app::board::Board;
 use miaosha_app::ports::Clock;
-use miaosha_app::request_buy::{Asked, RequestDesk};
+use miaosha_app::request_buy::{Asked, RequestDesk, Waiting};
+use miaosha_domain::time::Timestamp;
 
 use crate::problem::ProblemCode;
 use crate::tokens::Keyring;
@@ -26,6 +28,7 @@ use crate::web::WebLimits;
 pub(crate) use answers::BuyAnswer;
 pub use figures::REQUEST_SECONDS_BUCKETS;
 use figures::{BuyFigures, Tally};
+pub(crate) use judge::BuyCall;
 
 /// The largest body, in bytes.
 pub const BUY_BODY_LEN_MAX: usize = 4 * 1_024;
@@ -103,8 +106,16 @@ impl BuyRoute {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let started_at = Instant::now();
+        let first = |name| headers.get(name).map(HeaderValue::as_bytes);
         let answer = match self.read_body(headers, body).await {
-            Ok(body) => self.answer(sale, headers, &body).await,
+            Ok(body) => {
+                let (content_type, authorization) =
+                    (first(header::CONTENT_TYPE), first(header::AUTHORIZATION));
+                match self.begin(&BuyCall { sale, content_type, authorization, body: &body }) {
+                    Begun::Answered(answer) => answer,
+                    Begun::Waiting(waiting) => self.finish(waiting).await,
+                }
+            }
             Err(code) => BuyAnswer::Refused(code),
         };
         tally.count(answer, started_at.elapsed());
@@ -130,26 +141,44 @@ impl BuyRoute {
         }
     }
 
-    async fn answer(&self, sale: &str, headers: &HeaderMap, body: &[u8]) -> BuyAnswer {
-        let call = judge::Call { sale, headers, body };
-        let passed = match judge::judge(&call, &self.board, &self.keyring, self.clock.now()) {
+    /// All that is done without waiting.
+    fn begin(&self, call: &BuyCall<'_>) -> Begun<Waiting> {
+        let passed = match judge::judge(call, &self.board, &self.keyring, self.clock.now()) {
             Ok(passed) => passed,
-            Err(code) => return BuyAnswer::Refused(code),
+            Err(code) => return Begun::Answered(BuyAnswer::Refused(code)),
         };
-        match self.desk.ask(&passed.sale, passed.user, 1) {
+        Begun::Answered(match self.desk.ask(&passed.sale, passed.user, 1) {
             Asked::Claimed(claim) => BuyAnswer::Claimed(claim.status),
             Asked::SoldOut => BuyAnswer::SoldOut,
             Asked::Overloaded => BuyAnswer::Refused(ProblemCode::Overloaded),
             Asked::Queued => BuyAnswer::Queued,
-            Asked::Waiting(waiting) => {
-                // Whoever does not wait to the end does not stop the batch: asking again shares its fate.
-                match tokio::time::timeout(self.answer_within, waiting.accepted()).await {
-                    Ok(true) => BuyAnswer::Queued,
-                    Ok(false) | Err(_) => BuyAnswer::Refused(ProblemCode::Unavailable),
-                }
-            }
+            Asked::Waiting(waiting) => return Begun::Waiting(waiting),
+        })
+    }
+
+    async fn finish(&self, waiting: Waiting) -> BuyAnswer {
+        // Whoever does not wait to the end does not stop the batch: asking again shares its fate.
+        match tokio::time::timeout(self.answer_within, waiting.accepted()).await {
+            Ok(true) => BuyAnswer::Queued,
+            Ok(false) | Err(_) => BuyAnswer::Refused(ProblemCode::Unavailable),
         }
     }
+}
+
+/// What a call comes to at once.
+#[derive(Debug)]
+pub(crate) enum Begun<W> {
+    /// Judged from memory.
+    Answered(BuyAnswer),
+    /// In a batch: wait for it.
+    Waiting(W),
+}
+
+/// A call in a batch.
+#[derive(Debug)]
+pub(crate) struct WaitingCall {
+    waiting: Waiting,
+    started_at: Instant,
 }
 
 /// The buy route as one thread uses it.
@@ -166,5 +195,29 @@ impl ThreadBuyRoute {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.route.respond_counting(sale, headers, body, &self.tally).await
+    }
+
+    /// Answers one call whose body has arrived, as far as that needs no waiting.
+    pub(crate) fn begin(&self, call: &BuyCall<'_>) -> Begun<WaitingCall> {
+        let started_at = Instant::now();
+        match self.route.begin(call) {
+            Begun::Answered(answer) => {
+                self.tally.count(answer, started_at.elapsed());
+                Begun::Answered(answer)
+            }
+            Begun::Waiting(waiting) => Begun::Waiting(WaitingCall { waiting, started_at }),
+        }
+    }
+
+    /// The answer to a call in a batch.
+    pub(crate) async fn finish(&self, call: WaitingCall) -> BuyAnswer {
+        let answer = self.route.finish(call.waiting).await;
+        self.tally.count(answer, call.started_at.elapsed());
+        answer
+    }
+
+    /// Now, by the clock that calls are judged by.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.route.clock.now()
     }
 }

@@ -10,4 +10,4 @@ pub(crate) use body::{JsonBody, is_json};
 pub(crate) use ids::{OrderPath, SalePath};
 pub(crate) use languages::Languages;
 pub(crate) use page::{PageQuery, QueryOf, next_page};
-pub(crate) use person::{Buyer, Editor, Operator, Payer, bearer};
+pub(crate) use person::{Buyer, Editor, Operator, Payer, bearer, bearer_of};

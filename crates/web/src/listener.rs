@@ -2,11 +2,14 @@
 //! and its own connections. A request for the buy route is answered on the spot; one under `/socket.io/` goes to the push
 //! server; any other goes, body unread, to the general runtime.
 //!
-//! `dispatch` says which request goes where, `connection` how long a connection may take, `accept` how it starts and ends.
+//! `accept` says how a connection starts and ends, `connection` how long it may take, `crowd` how plain buy calls are
+//! answered without hyper (`plain` says which are), `dispatch` where every other request goes.
 
 mod accept;
 mod connection;
+mod crowd;
 mod dispatch;
+mod plain;
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,6 +72,8 @@ pub struct Listener {
 }
 
 const BACKLOG: i32 = 4_096;
+const HEADERS_MAX: usize = 64;
+const BUFFER_LEN_MAX: usize = 16 * 1_024;
 
 impl Listener {
     /// Takes the address: from here on the system accepts connections, which wait for [`Listener::run`]. Port 0 takes a

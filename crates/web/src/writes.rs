@@ -17,7 +17,7 @@ use miaosha_app::ports::{IdempotencyKey, Recorded, RecordedAnswer};
 use miaosha_domain::ids::UserId;
 use tracing::error;
 
-use crate::extract::bearer;
+use crate::extract::bearer_of;
 use crate::patience::{Patience, within};
 use crate::problem::{Answer, Problem, ProblemCode};
 use crate::recent_writers::mark;
@@ -125,7 +125,7 @@ fn read_key(key: &HeaderValue) -> Answer<String> {
 
 /// The person of either kind of token. A call with a bad one is refused by its route, and no answer is kept of it.
 pub(crate) fn who_asks(web: &Web, headers: &HeaderMap) -> Option<UserId> {
-    let (token, now) = (bearer(headers)?, web.ports.clock.now());
+    let (token, now) = (bearer_of(headers)?, web.ports.clock.now());
     let session = web.keyring.verify_session(token, now).map(|session| session.user);
     session.or_else(|_| web.keyring.verify_checkout(token, now).map(|checkout| checkout.user)).ok()
 }

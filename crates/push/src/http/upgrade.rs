@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::query::Query;
+use super::read_ahead::ReadAhead;
 use crate::command::{Arrival, Command, Purpose, Refusal};
 use crate::server::Server;
 use crate::websocket::frame::server_close_frame;
@@ -121,11 +122,19 @@ impl Drop for HandOver {
     }
 }
 
+/// The bare stream, and what was read of it too early.
 fn into_stream(upgraded: Upgraded) -> std::io::Result<(mio::net::TcpStream, Bytes)> {
-    let parts = upgraded
-        .downcast::<TokioIo<TcpStream>>()
-        .map_err(|_| std::io::Error::other("the connection is not served on a plain TcpStream"))?;
-    let stream = parts.io.into_inner().into_std()?;
+    let (stream, early_bytes) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => (parts.io.into_inner(), parts.read_buf),
+        Err(upgraded) => {
+            let parts = upgraded
+                .downcast::<TokioIo<ReadAhead>>()
+                .map_err(|_| std::io::Error::other("the connection is not served on a plain TcpStream"))?;
+            let (not_read_again, stream) = parts.io.into_inner().into_parts();
+            (stream, [parts.read_buf, not_read_again].concat().into())
+        }
+    };
+    let stream = stream.into_std()?;
     stream.set_nodelay(true)?;
-    Ok((mio::net::TcpStream::from_std(stream), parts.read_buf))
+    Ok((mio::net::TcpStream::from_std(stream), early_bytes))
 }

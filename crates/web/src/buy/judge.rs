@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use miaosha_app::board::{Board, BoardSale};
 use miaosha_app::request_buy::{WindowRefusal, answers_rightly, check_window};
 use miaosha_domain::ids::{SaleId, UserId};
@@ -14,12 +13,17 @@ use crate::extract::{bearer, is_json};
 use crate::problem::ProblemCode;
 use crate::tokens::Keyring;
 
-/// A request whose body has arrived and is not too large.
-pub(super) struct Call<'a> {
+/// A buy call whose body has arrived and is not too large.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BuyCall<'a> {
     /// The sale's id, as written in the path.
-    pub(super) sale: &'a str,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: &'a [u8],
+    pub(crate) sale: &'a str,
+    /// The first header of this name.
+    pub(crate) content_type: Option<&'a [u8]>,
+    /// The first header of this name.
+    pub(crate) authorization: Option<&'a [u8]>,
+    /// At most [`super::BUY_BODY_LEN_MAX`] bytes.
+    pub(crate) body: &'a [u8],
 }
 
 /// A request that may be handed in.
@@ -31,17 +35,17 @@ pub(super) struct Passed {
 
 /// Judges a request at `now`. The order of the checks is a promise to clients: type, sale, token, window, shape, answer.
 pub(super) fn judge(
-    call: &Call<'_>,
+    call: &BuyCall<'_>,
     board: &Board,
     keyring: &Keyring,
     now: Timestamp,
 ) -> Result<Passed, ProblemCode> {
-    if !is_json(call.headers) {
+    if !call.content_type.is_some_and(is_json) {
         return Err(ProblemCode::UnsupportedMediaType);
     }
     let sale = call.sale.parse::<SaleId>().ok().and_then(|id| board.lookup(id));
     let sale = sale.ok_or(ProblemCode::NoSuchSale)?;
-    let token = bearer(call.headers).ok_or(ProblemCode::Unauthenticated)?;
+    let token = call.authorization.and_then(bearer).ok_or(ProblemCode::Unauthenticated)?;
     let session = keyring.verify_session(token, now).map_err(|_| ProblemCode::Unauthenticated)?;
     check_window(&sale, now).map_err(|refusal| match refusal {
         WindowRefusal::NotOpen => ProblemCode::NotOpen,

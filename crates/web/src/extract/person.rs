@@ -32,7 +32,7 @@ impl FromRequestParts<Arc<Web>> for Buyer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers).ok_or(ProblemCode::Unauthenticated)?;
+        let token = bearer_of(&parts.headers).ok_or(ProblemCode::Unauthenticated)?;
         let session = web.keyring.verify_session(token, web.ports.clock.now());
         session.map(Self).map_err(|_| ProblemCode::Unauthenticated.into())
     }
@@ -59,7 +59,7 @@ impl FromRequestParts<Arc<Web>> for Payer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, web: &Arc<Web>) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers).ok_or(ProblemCode::Unauthenticated)?;
+        let token = bearer_of(&parts.headers).ok_or(ProblemCode::Unauthenticated)?;
         match web.keyring.verify_checkout(token, web.ports.clock.now()) {
             Ok(checkout) => Ok(Self(checkout)),
             Err(TokenRefusal::Expired) => Err(ProblemCode::TokenExpired.into()),
@@ -68,9 +68,13 @@ impl FromRequestParts<Arc<Web>> for Payer {
     }
 }
 
-/// The token of `Authorization: Bearer <token>`, if there is one.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
+/// The token of a request, if its `Authorization` has one.
+pub(crate) fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers.get(header::AUTHORIZATION)?.as_bytes())
+}
+
+/// The token of `Bearer <token>`.
+pub(crate) fn bearer(authorization: &[u8]) -> Option<&str> {
+    let (scheme, token) = str::from_utf8(authorization).ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 by hyper, and its patience.
+//! One connection: first the plain calls of a crowd, then HTTP/1.1 by hyper, and its patience.
 //!
 //! hyper's own timeout for heads also counts the time between requests and makes a timer for each of them. Here a
 //! connection has one timer, which looks every `head_timeout` at what has happened since: nothing (it is idle), or
@@ -13,29 +13,40 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use miaosha_push::http::ReadAhead;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::trace;
 
-use super::ListenerConfig;
+use super::crowd::Left;
 use super::dispatch::{Dispatch, Peer};
-
-const HEADERS_MAX: usize = 64;
-const BUFFER_LEN_MAX: usize = 16 * 1_024;
+use super::{BUFFER_LEN_MAX, HEADERS_MAX, ListenerConfig};
 
 /// Serves one connection until either side ends it, it is handed over, or its patience is over.
 pub(super) async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: Peer,
     dispatch: Rc<Dispatch>,
     config: ListenerConfig,
     draining: CancellationToken,
 ) {
+    let mut look = pin!(sleep(config.head_timeout));
+    let mut taken = Bytes::new();
+    if let Some(counter) = dispatch.counter() {
+        let left = counter.serve(&mut stream, look.as_mut(), &config, &draining).await;
+        match left {
+            Left::Over => return,
+            Left::ToHyper(bytes) => taken = bytes,
+        }
+    }
+    // At shutdown hyper closes a connection of which it has read nothing.
+    let mut has_read = taken.is_empty();
     let patience = Rc::new(Patience::default());
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let busy = Busy::new(patience.clone());
@@ -46,13 +57,18 @@ pub(super) async fn serve(
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_LEN_MAX)
         .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(ReadAhead::new(taken, stream)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut look = pin!(sleep(config.head_timeout));
     let mut drain = pin!(draining.cancelled());
     let mut is_draining = false;
     poll_fn(|context| {
+        if !has_read {
+            has_read = true;
+            if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+        }
         if !is_draining && drain.as_mut().poll(context).is_ready() {
             is_draining = true;
             connection.as_mut().graceful_shutdown();

@@ -17,7 +17,8 @@ use tower::ServiceExt as _;
 use tracing::error;
 
 use super::connection::Busy;
-use crate::buy::{BuyRoute, ThreadBuyRoute, sale_in_path};
+use super::crowd::Counter;
+use crate::buy::{BuyRoute, sale_in_path};
 use crate::problem::{Problem, ProblemCode};
 
 /// Where a request came from: the other end of the connection, which may be a proxy.
@@ -52,7 +53,7 @@ impl std::fmt::Debug for Site {
 
 /// The site, as one thread serves it.
 pub(super) struct Dispatch {
-    buy: Option<ThreadBuyRoute>,
+    counter: Option<Counter>,
     sockets: Option<SocketService>,
     general: Router,
     general_runtime: tokio::runtime::Handle,
@@ -62,12 +63,17 @@ pub(super) struct Dispatch {
 impl Dispatch {
     pub(super) fn new(site: Site) -> Self {
         Self {
-            buy: site.buy.map(|buy| buy.for_thread()),
+            counter: site.buy.map(|buy| Counter::new(buy.for_thread())),
             sockets: site.sockets,
             general: site.general,
             general_runtime: site.general_runtime,
             general_tasks: TaskTracker::new(),
         }
+    }
+
+    /// Where plain buy calls are answered, if this process serves them.
+    pub(super) fn counter(&self) -> Option<&Counter> {
+        self.counter.as_ref()
     }
 
     /// Answers one request; `busy` is held until its body is sent.
@@ -80,11 +86,11 @@ impl Dispatch {
         let path = request.uri().path();
         if *request.method() == Method::POST
             && sale_in_path(path).is_some()
-            && let Some(buy) = &self.buy
+            && let Some(counter) = &self.counter
         {
             let (parts, body) = request.into_parts();
             let sale = sale_in_path(parts.uri.path()).unwrap_or_default();
-            let answer = buy.respond(sale, &parts.headers, body).await;
+            let answer = counter.buy().respond(sale, &parts.headers, body).await;
             return answer.map(SiteBody::Whole);
         }
         if path.starts_with("/socket.io/")

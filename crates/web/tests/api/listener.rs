@@ -136,6 +136,65 @@ async fn one_connection_carries_buy_calls_and_all_others() {
 }
 
 #[tokio::test]
+async fn calls_that_come_together_are_answered_in_order_and_so_is_what_follows() {
+    let site = Site::open().await;
+    let sale = site.sale(serde_json::json!({})).await;
+    let buyer = site.person(Role::Buyer).await;
+    let running = Running::start(config(), served(&site));
+    let mut client = Client::connect(running.addr).await;
+
+    let (unknown, wanted) = (buy("1", &buyer.token, "{}"), buy(&sale, &buyer.token, r#"{"answer":""}"#));
+    let health = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.send(&[unknown.as_str(), &wanted, &unknown, health, &unknown].concat()).await;
+    for expected in ["404 ", "202 ", "404 ", "200 ", "404 "] {
+        let (head, _) = client.answer().await;
+        assert!(head.starts_with(&format!("http/1.1 {expected}")), "{expected}: {head}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_may_come_in_pieces() {
+    let site = Site::open().await;
+    let running = Running::start(config(), served(&site));
+    let mut client = Client::connect(running.addr).await;
+    client.0.set_nodelay(true).unwrap();
+    let call = buy("1", "none", "{}");
+    for at in [1, call.find("\r\n\r\n").unwrap() - 3, call.len() - 1] {
+        let (first, second) = call.split_at(at);
+        client.send(first).await;
+        client.send(second).await;
+        assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+    }
+    // What is read behind an answered call was read together with it.
+    client.send(&[&call, &call[..40]].concat()).await;
+    assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+    client.send(&call[40..]).await;
+    let (head, _) = client.answer().await;
+    assert!(head.starts_with("http/1.1 404 ") && head.contains("\r\ndate: "), "{head}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_buyer_who_waits_too_long_between_calls_or_within_one_is_closed() {
+    let site = Site::open().await;
+    let quick = ListenerConfig {
+        head_timeout: Duration::from_millis(30),
+        idle_timeout: Duration::from_millis(120),
+        ..config()
+    };
+    let running = Running::start(quick, served(&site));
+    let call = buy("1", "none", "{}");
+    for behind in ["", &call[..40]] {
+        let mut client = Client::connect(running.addr).await;
+        client.send(&[&call, behind].concat()).await;
+        assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+        assert_eq!(client.rest().await, "");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_buy_body_is_bounded_whether_its_length_is_announced_or_not() {
     let site = Site::open().await;
     let running = Running::start(config(), served(&site));
