@@ -2,13 +2,13 @@
 //! and its own connections. A request for the buy route is answered on the spot; one under `/socket.io/` goes to the push
 //! server; any other goes, body unread, to the general runtime.
 //!
-//! `accept` says how a connection starts and ends, `connection` how long it may take, `crowd` how plain buy calls are
+//! `accept` says how a connection starts and ends, `connection` how long it may take, `fast_lane` how plain buy calls are
 //! answered without hyper (`plain` says which are), `dispatch` where every other request goes.
 
 mod accept;
 mod connection;
-mod crowd;
 mod dispatch;
+mod fast_lane;
 mod plain;
 
 use std::io;

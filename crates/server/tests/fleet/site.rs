@@ -30,6 +30,19 @@ impl Deref for Fleet {
     }
 }
 
+/// What the processes said, where a test fails.
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (role, node) in self.site.nodes() {
+            println!("{role} {}:\n{}", node.number(), node.daemon().last_words());
+        }
+        println!("rabbitmq:\n{}", self.services.rabbitmq.daemon().last_words());
+    }
+}
+
 impl Fleet {
     /// Two processes of each role, with these further settings.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {

@@ -132,7 +132,8 @@ impl Daemon {
         }
     }
 
-    fn last_words(&self) -> String {
+    /// The last lines of its log.
+    pub fn last_words(&self) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let mut lines: Vec<_> = log.lines().rev().take(15).collect();

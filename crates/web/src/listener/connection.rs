@@ -24,8 +24,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::trace;
 
-use super::crowd::Left;
 use super::dispatch::{Dispatch, Peer};
+use super::fast_lane::Left;
 use super::{BUFFER_LEN_MAX, HEADERS_MAX, ListenerConfig};
 
 /// Serves one connection until either side ends it, it is handed over, or its patience is over.
@@ -38,8 +38,8 @@ pub(super) async fn serve(
 ) {
     let mut look = pin!(sleep(config.head_timeout));
     let mut taken = Bytes::new();
-    if let Some(counter) = dispatch.counter() {
-        let left = counter.serve(&mut stream, look.as_mut(), &config, &draining).await;
+    if let Some(lane) = dispatch.fast_lane() {
+        let left = lane.serve(&mut stream, look.as_mut(), &config, &draining).await;
         match left {
             Left::Over => return,
             Left::ToHyper(bytes) => taken = bytes,

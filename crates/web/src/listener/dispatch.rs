@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use tracing::error;
 
 use super::connection::Busy;
-use super::crowd::Counter;
+use super::fast_lane::FastLane;
 use crate::buy::{BuyRoute, sale_in_path};
 use crate::problem::{Problem, ProblemCode};
 
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Site {
 
 /// The site, as one thread serves it.
 pub(super) struct Dispatch {
-    counter: Option<Counter>,
+    fast_lane: Option<FastLane>,
     sockets: Option<SocketService>,
     general: Router,
     general_runtime: tokio::runtime::Handle,
@@ -63,7 +63,7 @@ pub(super) struct Dispatch {
 impl Dispatch {
     pub(super) fn new(site: Site) -> Self {
         Self {
-            counter: site.buy.map(|buy| Counter::new(buy.for_thread())),
+            fast_lane: site.buy.map(|buy| FastLane::new(buy.for_thread())),
             sockets: site.sockets,
             general: site.general,
             general_runtime: site.general_runtime,
@@ -72,8 +72,8 @@ impl Dispatch {
     }
 
     /// Where plain buy calls are answered, if this process serves them.
-    pub(super) fn counter(&self) -> Option<&Counter> {
-        self.counter.as_ref()
+    pub(super) fn fast_lane(&self) -> Option<&FastLane> {
+        self.fast_lane.as_ref()
     }
 
     /// Answers one request; `busy` is held until its body is sent.
@@ -86,11 +86,11 @@ impl Dispatch {
         let path = request.uri().path();
         if *request.method() == Method::POST
             && sale_in_path(path).is_some()
-            && let Some(counter) = &self.counter
+            && let Some(lane) = &self.fast_lane
         {
             let (parts, body) = request.into_parts();
             let sale = sale_in_path(parts.uri.path()).unwrap_or_default();
-            let answer = counter.buy().respond(sale, &parts.headers, body).await;
+            let answer = lane.buy().respond(sale, &parts.headers, body).await;
             return answer.map(SiteBody::Whole);
         }
         if path.starts_with("/socket.io/")

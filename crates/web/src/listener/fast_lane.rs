@@ -20,7 +20,7 @@ use super::{BUFFER_LEN_MAX, ListenerConfig};
 use crate::buy::{Begun, ThreadBuyRoute, WaitingCall};
 
 /// What all connections of a thread share.
-pub(super) struct Counter {
+pub(super) struct FastLane {
     buy: ThreadBuyRoute,
     buffers: RefCell<Buffers>,
 }
@@ -69,9 +69,9 @@ enum Progress {
     Closed,
 }
 
-/// One connection at the counter.
+/// One connection in the lane.
 struct Visit<'a> {
-    counter: &'a Counter,
+    lane: &'a FastLane,
     stream: &'a mut TcpStream,
     /// What has arrived and is not answered: nothing, but when a call came in pieces, or behind one that waits.
     kept: Vec<u8>,
@@ -82,7 +82,7 @@ struct Visit<'a> {
     has_called: bool,
 }
 
-impl Counter {
+impl FastLane {
     pub(super) fn new(buy: ThreadBuyRoute) -> Self {
         let buffers = Buffers {
             arrived: vec![0; BUFFER_LEN_MAX].into(),
@@ -108,7 +108,7 @@ impl Counter {
     ) -> Left {
         let mut drain = pin!(draining.cancelled());
         let mut visit = Visit {
-            counter: self,
+            lane: self,
             stream,
             kept: Vec::new(),
             is_kept_unread: false,
@@ -163,7 +163,7 @@ impl Counter {
 impl Visit<'_> {
     /// Reads what has come and answers it.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Progress> {
-        let buffers = &mut *self.counter.buffers.borrow_mut();
+        let buffers = &mut *self.lane.buffers.borrow_mut();
         let kept_len = self.kept.len();
         buffers.arrived[..kept_len].copy_from_slice(&self.kept);
         if std::mem::take(&mut self.is_kept_unread) {
@@ -189,11 +189,11 @@ impl Visit<'_> {
             match plain::read(arrived) {
                 Front::Call(call, call_len) => {
                     self.has_called = true;
-                    let begun = self.counter.buy.begin(&call);
+                    let begun = self.lane.buy.begin(&call);
                     arrived = &arrived[call_len..];
                     match begun {
                         Begun::Answered(answer) => {
-                            answer.write(date.at(self.counter.buy.now()), false, answers);
+                            answer.write(date.at(self.lane.buy.now()), false, answers);
                         }
                         Begun::Waiting(call) => break Progress::Waiting(call),
                     }
@@ -215,12 +215,12 @@ impl Visit<'_> {
         draining: &CancellationToken,
         send_timeout: Duration,
     ) -> io::Result<()> {
-        let answer = self.counter.buy.finish(call).await;
+        let answer = self.lane.buy.finish(call).await;
         {
-            let Buffers { answers, date, .. } = &mut *self.counter.buffers.borrow_mut();
+            let Buffers { answers, date, .. } = &mut *self.lane.buffers.borrow_mut();
             let closes = draining.is_cancelled() && self.kept.is_empty();
             answers.clear();
-            answer.write(date.at(self.counter.buy.now()), closes, answers);
+            answer.write(date.at(self.lane.buy.now()), closes, answers);
             self.give(answers);
         }
         self.is_kept_unread = !self.kept.is_empty();
