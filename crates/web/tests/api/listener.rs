@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use http::Response;
 use http_body_util::Full;
 use miaosha_app::model::Role;
+use miaosha_push::{Admission, Application, ClientEvent, ConnectRequest, DisconnectReason, Server, SocketId};
 use miaosha_web::{Listener, ListenerConfig, Site as Served, SocketService};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -227,6 +228,48 @@ async fn requests_for_sockets_go_to_the_push_server_with_where_they_came_from() 
     let here = client.0.local_addr().unwrap();
     client.send("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert_eq!(client.answer().await.1, here.to_string());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_carried_a_buy_call_may_become_a_socket() {
+    struct Nobody;
+    impl Application for Nobody {
+        fn connect(&self, _: &Server, _: &ConnectRequest<'_>) -> Admission {
+            Admission::Later
+        }
+        fn event(&self, _: &Server, _: &ClientEvent<'_>) {}
+        fn disconnected(&self, _: &Server, _: SocketId, _: Option<u64>, _: DisconnectReason) {}
+    }
+    let server = Server::start(miaosha_push::Config::default(), Arc::new(Nobody)).unwrap();
+    let sockets: SocketService = Arc::new(move |request| {
+        let server = server.clone();
+        async move { miaosha_push::http::respond(&server, request).await }.boxed()
+    });
+    let site = Site::open().await;
+    let running = Running::start(config(), Served { sockets: Some(sockets), ..served(&site) });
+    let mut client = Client::connect(running.addr).await;
+    let upgrade = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\n\
+                   upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // A frame that comes with the request for the upgrade is not lost on the way: a ping, which is answered.
+    client
+        .0
+        .write_all(
+            &[buy("1", "none", "{}").as_bytes(), upgrade.as_bytes(), &[0x89, 0x80, 0, 0, 0, 0]].concat(),
+        )
+        .await
+        .unwrap();
+    assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+    assert!(client.answer().await.0.starts_with("http/1.1 101 "));
+    let mut frames = Vec::new();
+    let read = async {
+        while !frames.ends_with(&[0x8A, 0]) {
+            frames.push(client.0.read_u8().await.expect("frames"));
+        }
+    };
+    tokio::time::timeout(PATIENT, read).await.expect("the ping was lost");
+    assert!(frames.windows(8).any(|text| text == br#"0{"sid":"#), "{frames:?}");
     running.stop().await;
 }
 
