@@ -89,7 +89,10 @@ async fn go_through(args: &SaleArgs, people: usize, tokens: Tokens) -> anyhow::R
     let mut watch = Watch::new(args, people, &clock, opening.opens_us);
     let (summaries, is_interrupted) = fleet
         .drive(|figures, _| {
-            server_at_most = server_at_most.max(memory::read(&args.crowd.server_pid)?);
+            // A server may be gone for a while, and the sale goes on.
+            if let Ok(reading) = memory::read(&args.crowd.server_pid) {
+                server_at_most = server_at_most.max(reading);
+            }
             Ok(watch.look(figures))
         })
         .await?;
