@@ -154,6 +154,9 @@ where
                 self.stop();
             }
         }
+        for worker in &mut self.workers {
+            worker.process.wait().await.context("cannot wait for a worker process")?;
+        }
         Ok((summaries, is_interrupted))
     }
 

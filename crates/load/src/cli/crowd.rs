@@ -43,7 +43,8 @@ pub(crate) struct CrowdArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = units::parse_share)]
     pub(crate) max_error_share: f64,
 
-    /// Count the memory of this server process of this machine; repeat it for several
+    /// Count the memory of this server process of this machine; repeat it for several. Start them a minute before:
+    /// what a process gives back after its start would be taken from what the sockets cost
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Vec<u32>,
 
