@@ -1,7 +1,8 @@
-//! What a run comes to: the same report as text for people and as JSON for programs, and a line for each token.
+//! What a run of `miaosha-load buy` comes to: the same report as text for people, as JSON for programs, as a page, and a
+//! line for each token. And what the reports of all commands share.
 //!
 //! Not for measuring: `buy/tally.rs` does that. The JSON is meant to be plotted later without the run: it keeps
-//! the histogram of each second.
+//! the histogram of each second. The others' are `sockets/report.rs` and `sale/report.rs`.
 
 use crate::buy::{AnswerBook, LastAnswer, SecondTally, Tally};
 use crate::cli::BuyArgs;
