@@ -22,9 +22,10 @@ demo-distributed: setup-test build ## The whole site on them behind Nginx, two p
 
 test: setup-test check test-web test-rust test-browser ## Every test of the project
 
-check: setup ## Formatting and lints
+check: setup ## Formatting, lints, and the syntax of the k6 scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+	for script in load/k6/*.js; do node --input-type=module --check - < $$script || exit 1; done
 
 test-rust: test-build ## Rules, adapters, simulation, HTTP, push, crashes, real services
 	$(BIN)/services -- cargo test --workspace --profile $(PROFILE)

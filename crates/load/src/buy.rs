@@ -6,28 +6,28 @@
 
 mod answer;
 mod call;
-mod progress;
 mod retry;
 mod schedule;
 mod sender;
 mod tally;
 
-pub(crate) use answer::{Answer, AnswerBook};
+pub(crate) use answer::{Answer, AnswerBook, word_of};
+pub(crate) use call::buy_call;
+pub(crate) use retry::{is_worth_repeating, pause};
 pub(crate) use tally::{LastAnswer, SecondTally, Tally};
 
 use crate::cli::BuyArgs;
+use crate::html::write_page;
 use crate::http::TcpDial;
-use crate::report::{BuyReport, EndedBy, Verdict, write_outcomes};
+use crate::progress::Bar;
+use crate::report::{BuyReport, EndedBy, Verdict, create, write_json, write_outcomes};
 use crate::tokens::Tokens;
 use anyhow::{Context, anyhow};
-use call::BuyCall;
 use schedule::Schedule;
 use sender::Run;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
@@ -40,13 +40,13 @@ use tokio::time::Instant;
 pub(crate) fn run(args: &BuyArgs) -> anyhow::Result<Verdict> {
     let tokens = Tokens::read(&args.tokens)?;
     let address = args.url.resolve().with_context(|| format!("cannot find {}", args.url))?;
-    // Opened before the run: a path that cannot be written to must not cost a run's results.
     let json_file = args.json.as_deref().map(create).transpose()?;
+    let html_file = args.html.as_deref().map(create).transpose()?;
     let outcomes_file = args.outcomes.as_deref().map(create).transpose()?;
 
     let schedule = Schedule::new(args, tokens.len(), Instant::now());
     let run = Arc::new(Run {
-        call: BuyCall::new(&args.url, &args.sale, &args.answer),
+        call: buy_call(&args.url, &args.sale, &args.answer),
         tokens,
         schedule,
         timeout: args.timeout,
@@ -62,19 +62,16 @@ pub(crate) fn run(args: &BuyArgs) -> anyhow::Result<Verdict> {
     let report =
         BuyReport::draw(args, &tally, run.schedule.due_within(elapsed, interrupted), elapsed, ended_by);
     print!("{report}");
-    if let Some(mut file) = json_file {
-        serde_json::to_writer(&mut file, &report).context("cannot write the JSON report")?;
-        file.flush().context("cannot write the JSON report")?;
+    if let Some(file) = json_file {
+        write_json(file, &report)?;
+    }
+    if let Some(mut file) = html_file {
+        write_page(&mut file, &report.page())?;
     }
     if let Some(mut file) = outcomes_file {
         write_outcomes(&mut file, &tally).and_then(|()| file.flush()).context("cannot write the outcomes")?;
     }
     Ok(report.verdict())
-}
-
-fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
-    Ok(BufWriter::new(file))
 }
 
 /// Sends from all threads until there is nothing more to send or Ctrl-C; the sum of their tallies, and whether
@@ -121,7 +118,7 @@ async fn watch_over(
     endings: Vec<oneshot::Receiver<()>>,
     stop: watch::Sender<()>,
 ) -> anyhow::Result<bool> {
-    let bar = progress::Bar::new(&run.schedule);
+    let bar = Bar::new(run.schedule.planned(), "ended");
     let all_ended = async {
         for ended in endings {
             // An error is the news, as nothing is ever sent.
@@ -135,7 +132,7 @@ async fn watch_over(
     loop {
         tokio::select! {
             () = &mut all_ended => break,
-            _ = redraw.tick() => bar.show(&run.ended),
+            _ = redraw.tick() => bar.show(run.ended.load(Ordering::Relaxed), String::new()),
             _ = interrupts.recv() => {
                 // Without the sender the threads stop; in flight is what they still wait for.
                 if stop.take().is_none() {

@@ -2,7 +2,12 @@
 //!
 //! Every flag's text carries its unit. The parsers of durations, rates and shares are in `cli/units.rs`.
 
+mod crowd;
+mod sale;
 mod units;
+
+pub(crate) use crowd::CrowdArgs;
+pub(crate) use sale::SaleArgs;
 
 use crate::http::Target;
 use clap::{Parser, Subcommand};
@@ -20,6 +25,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Buy(BuyArgs),
+    Sockets(SocketsArgs),
+    Sale(SaleArgs),
+    /// One process of a run, started by the others.
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Send the buy call of one sale for many people, and count the answers.
@@ -28,7 +38,7 @@ pub(crate) enum Command {
 /// Ctrl-C ends it early, with the summary; a second one at once and without.
 /// Exit code: 0 finished, 1 more errors than --max-error-share, 2 wrong usage.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = BUY_EXAMPLES)]
 pub(crate) struct BuyArgs {
     /// The site's root, such as `http://127.0.0.1:8080`; plain HTTP only
     #[arg(long, value_name = "URL")]
@@ -92,13 +102,51 @@ pub(crate) struct BuyArgs {
     /// 0 as the HTTP status and the kind of error (or `not_sent`) if it was never answered
     #[arg(long, value_name = "FILE")]
     pub(crate) outcomes: Option<PathBuf>,
+
+    /// Write the report as a web page with plots that needs no network
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
-const EXAMPLES: &str = "Examples:
+/// Hold many Socket.IO connections that watch one sale, and tell what they hear.
+///
+/// Ends by itself: after --hold, counted from when all have connected or failed to. Ctrl-C ends it early, with the
+/// summary; a second one at once and without.
+/// Exit code: 0 finished, 1 more errors than --max-error-share or not everyone heard --expect, 2 wrong usage.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SOCKETS_EXAMPLES)]
+pub(crate) struct SocketsArgs {
+    #[command(flatten)]
+    pub(crate) crowd: CrowdArgs,
+
+    /// File of session tokens, one a line; `-` reads them from stdin. Taken in turn: with fewer than sockets, people
+    /// have several [default: anonymous sockets]
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) tokens: Option<PathBuf>,
+
+    /// Sockets to open
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) count: u32,
+
+    /// How long to hold them once all have connected or failed to (ms, s, m; at most 60m)
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = units::parse_run_time)]
+    pub(crate) hold: Duration,
+
+    /// Exit with 1 unless every socket held at the end has heard this event, such as `sale`
+    #[arg(long, value_name = "EVENT")]
+    pub(crate) expect: Option<String>,
+}
+
+const BUY_EXAMPLES: &str = "Examples:
   miaosha token mint --users 1..100000 > tokens.txt
   miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt
   miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --rate 5000/s --duration 20s --json buy.json
   miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --retry --outcomes outcomes.tsv --max-error-share 0";
+
+const SOCKETS_EXAMPLES: &str = "Examples:
+  miaosha-load sockets --url http://127.0.0.1:8080 --sale 1 --count 1000 --hold 10s
+  miaosha-load sockets --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --count 15000 --connect-rate 10000/s --expect sale --server-pid 4711 --html sockets.html
+  miaosha-load sockets --url http://127.0.0.1:8080 --push-url http://127.0.0.1:8091 --push-url http://127.0.0.1:8092 --sale 1 --tokens tokens.txt --count 100000 --processes 8 --sources 127.0.0.2..127.0.0.9";
 
 #[cfg(test)]
 mod tests {
@@ -112,8 +160,10 @@ mod tests {
 
     #[test]
     fn the_examples_shown_are_accepted() {
-        let calls = EXAMPLES.lines().map(str::trim).filter(|line| line.starts_with("miaosha-load"));
+        let lines =
+            [BUY_EXAMPLES, SOCKETS_EXAMPLES, sale::EXAMPLES].into_iter().flat_map(str::lines).map(str::trim);
+        let calls = lines.filter(|line| line.starts_with("miaosha-load"));
         let parsed: Vec<_> = calls.map(|call| Cli::try_parse_from(call.split(' ')).unwrap()).collect();
-        assert_eq!(parsed.len(), 3);
+        assert_eq!(parsed.len(), 8);
     }
 }

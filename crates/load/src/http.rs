@@ -4,9 +4,11 @@
 //! write and, as a rule, one read. Not for TLS, HTTP/2, pipelining or redirects.
 //! Read next: `http/response.rs` (the parser), `http/target.rs` (the URL).
 
+mod call;
 mod response;
 mod target;
 
+pub(crate) use call::SignedCall;
 pub(crate) use response::Response;
 pub(crate) use target::Target;
 

@@ -1,12 +1,17 @@
 //! Times measured, as a histogram in microseconds, and the figures drawn from it.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A histogram of times that grows as far as it must. Not for averages over runs: add the histograms instead.
-#[derive(Debug, Clone)]
+/// Between processes it travels as its buckets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Buckets", into = "Buckets")]
 pub(crate) struct Latency(Histogram<u64>);
+
+/// Upper ends in microseconds, with their counts.
+type Buckets = Vec<(u64, u64)>;
 
 /// The figures of a histogram, all times in microseconds; zeros if nothing was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -35,12 +40,19 @@ impl Latency {
     }
 
     pub(crate) fn record(&mut self, time: Duration) {
-        let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.0.record(time_us).expect("a histogram that resizes itself takes any time");
+        self.record_us(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), 1);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("a histogram that resizes itself takes any other");
+    }
+
+    /// Adds times that another began to measure that much later.
+    pub(crate) fn add_later(&mut self, other: &Self, later: Duration) {
+        let later_us = u64::try_from(later.as_micros()).unwrap_or(u64::MAX);
+        for (time_us, count) in other.buckets() {
+            self.record_us(time_us.saturating_add(later_us), count);
+        }
     }
 
     pub(crate) fn report(&self) -> LatencyReport {
@@ -54,16 +66,37 @@ impl Latency {
             p99_us: quantile(0.99),
             p99_9_us: quantile(0.999),
             max_us: self.0.max(),
-            buckets_us: self
-                .0
-                .iter_recorded()
-                .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
-                .collect(),
+            buckets_us: self.buckets(),
         }
+    }
+
+    fn record_us(&mut self, time_us: u64, count: u64) {
+        self.0.record_n(time_us, count).expect("a histogram that resizes itself takes any time");
+    }
+
+    fn buckets(&self) -> Buckets {
+        let steps = self.0.iter_recorded();
+        steps.map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect()
     }
 
     fn with_significant_digits(digits: u8) -> Self {
         Self(Histogram::new(digits).expect("two and three digits are within what a histogram can hold"))
+    }
+}
+
+impl From<Buckets> for Latency {
+    fn from(buckets: Buckets) -> Self {
+        let mut latency = Self::fine();
+        for (time_us, count) in buckets {
+            latency.record_us(time_us, count);
+        }
+        latency
+    }
+}
+
+impl From<Latency> for Buckets {
+    fn from(latency: Latency) -> Self {
+        latency.buckets()
     }
 }
 
@@ -84,14 +117,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn histograms_of_parts_add_up_to_the_whole(times_us in prop::collection::vec(0_u64..100_000_000, 1..200)) {
+        fn histograms_of_parts_add_up_to_the_whole_also_from_another_process(times_us in prop::collection::vec(0_u64..100_000_000, 1..200)) {
             let (mut whole, mut parts) = (Latency::fine(), [Latency::fine(), Latency::fine()]);
             for (index, time_us) in times_us.iter().enumerate() {
                 whole.record(Duration::from_micros(*time_us));
                 parts[index % 2].record(Duration::from_micros(*time_us));
             }
             let [mut sum, other] = parts;
-            sum.add(&other);
+            let sent = serde_json::to_string(&other).unwrap();
+            sum.add(&serde_json::from_str(&sent).unwrap());
             prop_assert_eq!(sum.report().buckets_us, whole.report().buckets_us);
             let counted: u64 = sum.report().buckets_us.iter().map(|(_, count)| count).sum();
             prop_assert_eq!(counted, times_us.len() as u64);

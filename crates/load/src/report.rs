@@ -1,15 +1,20 @@
-//! What a run comes to: the same report as text for people and as JSON for programs, and a line for each token.
+//! What a run of `miaosha-load buy` comes to: the same report as text for people, as JSON for programs, as a page, and a
+//! line for each token. And what the reports of all commands share.
 //!
 //! Not for measuring: `buy/tally.rs` does that. The JSON is meant to be plotted later without the run: it keeps
-//! the histogram of each second.
+//! the histogram of each second. The others' are `sockets/report.rs` and `sale/report.rs`.
 
 use crate::buy::{AnswerBook, LastAnswer, SecondTally, Tally};
 use crate::cli::BuyArgs;
+use crate::html::{Counts, Line, Page, Plot};
 use crate::latency::LatencyReport;
+use anyhow::Context;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -84,6 +89,8 @@ pub(crate) struct SecondReport {
     pub(crate) second: usize,
     pub(crate) sent: u64,
     pub(crate) answered: u64,
+    /// Of the answers: 202.
+    pub(crate) accepted: u64,
     pub(crate) failed: u64,
     pub(crate) latency: LatencyReport,
 }
@@ -98,11 +105,11 @@ pub(crate) enum EndedBy {
     Interrupt,
 }
 
-/// Whether the site did as well as was asked for; becomes the exit code.
+/// Whether the site did as well as was asked for, by the limits that the command was given; becomes the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Good,
-    TooManyErrors,
+    Bad,
 }
 
 impl BuyReport {
@@ -153,8 +160,68 @@ impl BuyReport {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.error_share > self.max_error_share { Verdict::TooManyErrors } else { Verdict::Good }
+        if self.error_share > self.max_error_share { Verdict::Bad } else { Verdict::Good }
     }
+
+    pub(crate) fn page(&self) -> Page {
+        let count = |name: &str, value: fn(&SecondReport) -> u64| {
+            Line::by_second(name, self.seconds.iter().map(|second| approximate(value(second))))
+        };
+        let ms = |name: &str, value: fn(&LatencyReport) -> u64| {
+            Line::by_second(
+                name,
+                self.seconds.iter().map(|second| approximate(value(&second.latency)) / 1000.0),
+            )
+        };
+        let answers = self.answers.iter();
+        let errors = self.errors.iter().map(|(kind, error)| ((*kind).to_owned(), error.count)).collect();
+        Page {
+            title: format!("Buy requests of sale {}", self.sale),
+            summary: self.to_string(),
+            counts: vec![
+                Counts {
+                    title: "Answers",
+                    rows: answers.map(|a| (format!("{} {}", a.http_status, a.word), a.count)).collect(),
+                },
+                Counts { title: "Errors", rows: errors },
+            ],
+            plots: vec![
+                Plot {
+                    title: "Requests",
+                    x: "seconds from the start",
+                    y: "a second",
+                    lines: vec![
+                        count("arrivals", |second| second.sent),
+                        count("answered", |second| second.answered),
+                        count("accepted", |second| second.accepted),
+                        count("failed", |second| second.failed),
+                    ],
+                },
+                Plot {
+                    title: "Latency",
+                    x: "seconds from the start",
+                    y: "ms",
+                    lines: vec![
+                        ms("p50", |latency| latency.p50_us),
+                        ms("p99", |latency| latency.p99_us),
+                        ms("max", |latency| latency.max_us),
+                    ],
+                },
+            ],
+        }
+    }
+}
+
+/// A file for a report; asked for before the run, as a path that cannot be written to must not cost its results.
+pub(crate) fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
+    Ok(BufWriter::new(file))
+}
+
+/// Writes a report as JSON.
+pub(crate) fn write_json(mut file: impl Write, report: &impl Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut file, report).context("cannot write the JSON report")?;
+    file.flush().context("cannot write the JSON report")
 }
 
 /// Writes a line for each token, in the order of their indexes: index, HTTP status, word. Nothing if the tally
@@ -187,7 +254,7 @@ impl From<Verdict> for ExitCode {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Good => Self::SUCCESS,
-            Verdict::TooManyErrors => Self::from(1),
+            Verdict::Bad => Self::from(1),
         }
     }
 }
@@ -198,6 +265,7 @@ impl SecondReport {
             second,
             sent: tally.sent,
             answered: tally.answered,
+            accepted: tally.accepted,
             failed: tally.failed,
             latency: tally.latency.report(),
         }
@@ -238,7 +306,12 @@ impl fmt::Display for BuyReport {
     }
 }
 
-fn write_latency(out: &mut fmt::Formatter<'_>, name: &str, latency: &LatencyReport) -> fmt::Result {
+/// One line with the quantiles in milliseconds.
+pub(crate) fn write_latency(
+    out: &mut fmt::Formatter<'_>,
+    name: &str,
+    latency: &LatencyReport,
+) -> fmt::Result {
     let ms = |time_us: u64| approximate(time_us) / 1000.0;
     writeln!(
         out,
@@ -271,11 +344,13 @@ fn sum_by<K: Ord>(book: &AnswerBook, key: impl Fn(u16, &str) -> K) -> BTreeMap<K
     sums
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+/// 0 of nothing.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { approximate(part) / approximate(whole) }
 }
 
+/// A count as a number to calculate with.
 #[expect(clippy::cast_precision_loss, reason = "exact to 2^52, and only shown")]
-fn approximate(count: u64) -> f64 {
+pub(crate) fn approximate(count: u64) -> f64 {
     count as f64
 }

@@ -77,11 +77,14 @@ fn every_person_s_answer_is_in_the_summary_the_report_and_the_outcomes() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("tokens"), "a\nrefused\n\nb\nbroken\n").unwrap();
     let flags = ["--tokens", "tokens", "--connections", "3", "--threads", "2", "--repeat", "2"];
+    let flags = [&flags[..], &["--html", "report.html"]].concat();
     let output = buy(address, directory.path(), &flags).output().unwrap();
     let (stdout, stderr) = text(&output);
     assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
     assert!(stdout.contains("requests    8 sent, 0 retries, 0 given up, 0 not sent"), "{stdout}");
     assert!(stdout.contains("4  202 queued"), "{stdout}");
+    let page = std::fs::read_to_string(directory.path().join("report.html")).unwrap();
+    assert!(page.contains("202 queued") && page.contains("<svg"), "{page}");
     let outcomes = std::fs::read_to_string(directory.path().join("outcomes.tsv")).unwrap();
     assert_eq!(outcomes, "0\t202\tqueued\n1\t422\twrong_answer\n2\t202\tqueued\n3\t500\t-\n");
     let report = report(directory.path());

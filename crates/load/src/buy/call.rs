@@ -1,34 +1,11 @@
-//! The bytes of a buy call: the same for everyone but for the token, so made once.
+//! The buy call.
 
-use crate::http::Target;
+use crate::http::{SignedCall, Target};
 
 /// The buy call of one sale with one answer.
-#[derive(Debug)]
-pub(crate) struct BuyCall {
-    before_token: String,
-    after_token: String,
-}
-
-impl BuyCall {
-    pub(crate) fn new(target: &Target, sale: &str, answer: &str) -> Self {
-        let head = target.post_head(&format!("/api/v1/sales/{sale}/requests"));
-        let body = serde_json::json!({ "answer": answer }).to_string();
-        Self {
-            before_token: format!("{head}Authorization: Bearer "),
-            after_token: format!(
-                "\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            ),
-        }
-    }
-
-    /// Replaces the buffer's content by the whole request of that token's owner.
-    pub(crate) fn write(&self, token: &str, buffer: &mut Vec<u8>) {
-        buffer.clear();
-        buffer.extend_from_slice(self.before_token.as_bytes());
-        buffer.extend_from_slice(token.as_bytes());
-        buffer.extend_from_slice(self.after_token.as_bytes());
-    }
+pub(crate) fn buy_call(target: &Target, sale: &str, answer: &str) -> SignedCall {
+    let body = serde_json::json!({ "answer": answer });
+    SignedCall::post(target, &format!("/api/v1/sales/{sale}/requests"), &body)
 }
 
 #[cfg(test)]
@@ -39,7 +16,7 @@ mod tests {
     fn the_request_is_the_contracts_buy_call() {
         let target = "http://shop.test:81/x".parse().unwrap();
         let mut buffer = b"earlier".to_vec();
-        BuyCall::new(&target, "42", "So\"ny").write("t0k", &mut buffer);
+        buy_call(&target, "42", "So\"ny").write("t0k", &mut buffer);
         let expected = "POST /x/api/v1/sales/42/requests HTTP/1.1\r\nHost: shop.test:81\r\n\
             Authorization: Bearer t0k\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n\
             {\"answer\":\"So\\\"ny\"}";

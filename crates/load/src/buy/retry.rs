@@ -38,7 +38,7 @@ impl RetryQueue {
 /// How long to wait before sending again: what the site asked for, up to 30 s, or else 50 ms and twice as long
 /// each time, up to 2 s. Up to a quarter more, by the token's index, so that those who failed together do not
 /// all come back together. `tries` counts from 1.
-pub(super) fn pause(tries: u32, retry_after: Option<Duration>, token: usize) -> Duration {
+pub(crate) fn pause(tries: u32, retry_after: Option<Duration>, token: usize) -> Duration {
     let doubled = PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(PAUSE_MAX);
     let pause = retry_after.map_or(doubled, |asked| asked.min(RETRY_AFTER_MAX));
     // Multiplied by an odd constant near 2^32 over the golden ratio, neighbours land far apart.
@@ -47,7 +47,7 @@ pub(super) fn pause(tries: u32, retry_after: Option<Duration>, token: usize) -> 
 }
 
 /// Whether the site asks to come again: too many requests, or its own failure.
-pub(super) const fn is_worth_repeating(http_status: u16) -> bool {
+pub(crate) const fn is_worth_repeating(http_status: u16) -> bool {
     http_status == 429 || http_status >= 500
 }
 

@@ -4,11 +4,10 @@
 //! never run at the same time, and none holds a borrow while it waits.
 
 use super::answer::word_of;
-use super::call::BuyCall;
 use super::retry::{RetryQueue, is_worth_repeating, pause};
 use super::schedule::{Attempt, Schedule, TIMER_STEP};
 use super::tally::Tally;
-use crate::http::{Client, Dial, Failure, Response};
+use crate::http::{Client, Dial, Failure, Response, SignedCall};
 use crate::tokens::Tokens;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 /// What all threads of a run share.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) call: BuyCall,
+    pub(crate) call: SignedCall,
     pub(crate) tokens: Tokens,
     pub(crate) schedule: Schedule,
     /// Longest time for one request, connecting included.

@@ -39,6 +39,8 @@ pub(crate) struct SecondTally {
     /// By when it was due (open loop) or sent (closed loop); those sent again are counted each time.
     pub(crate) sent: u64,
     pub(crate) answered: u64,
+    /// Of the answers: 202.
+    pub(crate) accepted: u64,
     pub(crate) failed: u64,
     pub(crate) latency: Latency,
 }
@@ -92,6 +94,7 @@ impl Tally {
         self.latency.record(latency);
         let second = self.second(since_start);
         second.answered += 1;
+        second.accepted += u64::from(http_status == 202);
         second.latency.record(latency);
         self.last_result_at = self.last_result_at.max(Some(since_start));
         if let Some(last_answers) = &mut self.last_answers {
@@ -143,6 +146,7 @@ impl Tally {
             let own = self.second(Duration::from_secs(index as u64));
             own.sent += second.sent;
             own.answered += second.answered;
+            own.accepted += second.accepted;
             own.failed += second.failed;
             own.latency.add(&second.latency);
         }
@@ -159,7 +163,8 @@ impl Tally {
     fn second(&mut self, since_start: Duration) -> &mut SecondTally {
         let index = usize::try_from(since_start.as_secs()).expect("a run lasts hours at most");
         if index >= self.seconds.len() {
-            let empty = SecondTally { sent: 0, answered: 0, failed: 0, latency: Latency::coarse() };
+            let empty =
+                SecondTally { sent: 0, answered: 0, accepted: 0, failed: 0, latency: Latency::coarse() };
             self.seconds.resize(index + 1, empty);
         }
         &mut self.seconds[index]

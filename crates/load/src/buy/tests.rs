@@ -92,7 +92,9 @@ fn run_until(
     react: impl Fn(&Seen, usize) -> Reaction + 'static,
 ) -> (Tally, Vec<Seen>) {
     let command = format!("miaosha-load buy --url http://site.test --sale 1 --tokens - {flags}");
-    let Command::Buy(args) = Cli::try_parse_from(command.split_whitespace()).unwrap().command;
+    let Command::Buy(args) = Cli::try_parse_from(command.split_whitespace()).unwrap().command else {
+        panic!("{command} is not the buy command");
+    };
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -101,7 +103,7 @@ fn run_until(
     runtime.block_on(async {
         let lines: Vec<String> = (0..tokens_len).map(|index| format!("token-{index}")).collect();
         let run = Arc::new(Run {
-            call: BuyCall::new(&args.url, &args.sale, &args.answer),
+            call: buy_call(&args.url, &args.sale, &args.answer),
             tokens: Tokens::parse(lines.join("\n")).unwrap(),
             schedule: Schedule::new(&args, tokens_len, Instant::now()),
             timeout: args.timeout,

@@ -20,9 +20,9 @@ impl Target {
         addresses.next().ok_or_else(|| io::Error::other(format!("{} has no address", self.host)))
     }
 
-    /// The start of a POST request, up to and with the `Host` header's line. `path` starts with a slash.
-    pub(crate) fn post_head(&self, path: &str) -> String {
-        format!("POST {}{path} HTTP/1.1\r\nHost: {}\r\n", self.path_prefix, self.authority)
+    /// The start of a request, up to and with the `Host` header's line. `path` starts with a slash.
+    pub(crate) fn head(&self, method: &str, path: &str) -> String {
+        format!("{method} {}{path} HTTP/1.1\r\nHost: {}\r\n", self.path_prefix, self.authority)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     fn a_url_becomes_its_address_and_its_head() {
         let target: Target = "http://[::1]:8080/shop/".parse().unwrap();
         assert_eq!(target.resolve().unwrap(), "[::1]:8080".parse().unwrap());
-        assert_eq!(target.post_head("/x"), "POST /shop/x HTTP/1.1\r\nHost: [::1]:8080\r\n");
+        assert_eq!(target.head("POST", "/x"), "POST /shop/x HTTP/1.1\r\nHost: [::1]:8080\r\n");
         assert_eq!(target.to_string(), "http://[::1]:8080/shop");
         assert_eq!("http://127.0.0.1".parse::<Target>().unwrap().resolve().unwrap().port(), 80);
     }
@@ -102,8 +102,8 @@ mod tests {
         #[test]
         fn no_text_panics_or_breaks_the_head(text in "(http://)?.*") {
             if let Ok(target) = text.parse::<Target>() {
-                prop_assert_eq!(target.post_head("/x").matches("\r\n").count(), 2);
-                prop_assert!(target.post_head("/x").is_ascii());
+                prop_assert_eq!(target.head("POST", "/x").matches("\r\n").count(), 2);
+                prop_assert!(target.head("POST", "/x").is_ascii());
             }
         }
     }

@@ -1,0 +1,97 @@
+//! Lines over a common axis, drawn as SVG.
+
+use plotters::prelude::{
+    BLACK, ChartBuilder, Circle, IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend,
+    SeriesLabelPosition, WHITE,
+};
+use plotters::style::Color;
+
+const SIZE: (u32, u32) = (960, 340);
+/// Lines with so few points show them, as a line of one point would not be seen.
+const POINTS_SHOWN_MAX: usize = 100;
+const COLORS: [RGBColor; 8] = [
+    RGBColor(52, 101, 164),
+    RGBColor(204, 0, 0),
+    RGBColor(78, 154, 6),
+    RGBColor(245, 121, 0),
+    RGBColor(117, 80, 123),
+    RGBColor(164, 0, 100),
+    RGBColor(85, 87, 83),
+    RGBColor(6, 152, 154),
+];
+
+/// Lines in one frame; the axes begin at 0.
+#[derive(Debug)]
+pub(crate) struct Plot {
+    pub(crate) title: &'static str,
+    pub(crate) x: &'static str,
+    pub(crate) y: &'static str,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One named line; its points are in the order of x.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Line {
+    /// One point for each second, from 0.
+    pub(crate) fn by_second(name: impl Into<String>, values: impl Iterator<Item = f64>) -> Self {
+        let point = |(second, value): (u32, f64)| (f64::from(second), value);
+        Self { name: name.into(), points: (0..).zip(values).map(point).collect() }
+    }
+}
+
+impl Plot {
+    pub(super) fn has_points(&self) -> bool {
+        self.lines.iter().any(|line| !line.points.is_empty())
+    }
+
+    pub(super) fn svg(&self) -> anyhow::Result<String> {
+        let mut svg = String::new();
+        let points = || self.lines.iter().flat_map(|line| &line.points);
+        let x_max = end_of_axis(points().map(|(x, _)| *x));
+        let y_max = end_of_axis(points().map(|(_, y)| *y)) * 1.05;
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            area.fill(&WHITE)?;
+            let mut chart = ChartBuilder::on(&area)
+                .caption(self.title, ("sans-serif", 20))
+                .margin(8)
+                .x_label_area_size(44)
+                .y_label_area_size(80)
+                .build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
+            chart
+                .configure_mesh()
+                .x_desc(self.x)
+                .y_desc(self.y)
+                .light_line_style(WHITE)
+                .max_light_lines(1)
+                .label_style(("sans-serif", 14))
+                .draw()?;
+            for (line, color) in self.lines.iter().zip(COLORS.iter().cycle()) {
+                let series = LineSeries::new(line.points.iter().copied(), color.stroke_width(2));
+                let legend = move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2));
+                chart.draw_series(series)?.label(line.name.as_str()).legend(legend);
+                if line.points.len() <= POINTS_SHOWN_MAX {
+                    chart.draw_series(line.points.iter().map(|at| Circle::new(*at, 3, color.filled())))?;
+                }
+            }
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperRight)
+                .background_style(WHITE.mix(0.8))
+                .border_style(BLACK.mix(0.3))
+                .draw()?;
+            area.present()?;
+        }
+        Ok(svg)
+    }
+}
+
+fn end_of_axis(values: impl Iterator<Item = f64>) -> f64 {
+    let end = values.fold(0.0, f64::max);
+    if end > 0.0 { end } else { 1.0 }
+}
