@@ -39,7 +39,6 @@ const GOOD_CARD: &str = "4242424242424242";
 pub(crate) struct Stage {
     site: Site,
     services: Services,
-    http: Http,
     runtime: Runtime,
     directory: TempDir,
     /// Load-test users with a token so far; the first of them flood.
@@ -57,11 +56,10 @@ impl Stage {
         plan.cores = [Some(FLOOD_CORE), Some(SITE_CORE), Some(SITE_CORE), Some(SITE_CORE)];
         plan.front.core = Some(FLOOD_CORE);
         let site = Site::start(plan)?;
-        let http = Http::of(site.base());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let directory = tempfile::tempdir()?;
-        let stage = Self { site, services, http, runtime, directory, people };
-        stage.runtime.block_on(stage.sign_people_up())?;
+        let stage = Self { site, services, runtime, directory, people };
+        stage.runtime.block_on(sign_people_up(&stage.visitor()))?;
         let tokens = File::create(stage.tokens())?;
         let mut mint = stage.site.command();
         mint.args(["token", "mint", "--ttl", "6h", "--users", &format!("1..{people}")]).stdout(tokens);
@@ -150,15 +148,6 @@ impl Stage {
         ])
     }
 
-    async fn sign_people_up(&self) -> anyhow::Result<()> {
-        for number in 0..ACCOUNTS {
-            let person = json!({ "email": email(number), "name": "Ann", "password": PASSWORD });
-            let answer = self.http.try_call(Method::POST, "/api/v1/users", None, Some(person)).await?;
-            ensure!(answer.status == 201, "no account: {answer:?}");
-        }
-        Ok(())
-    }
-
     /// Sells `count` units to as many newcomers. Their checkout tokens.
     fn reserve(&mut self, count: u32) -> anyhow::Result<Vec<String>> {
         let sale = self.open_sale(count)?;
@@ -166,24 +155,11 @@ impl Stage {
         self.people += u64::from(count);
         let range = format!("{first}..{}", self.people);
         let tokens = self.ask(&["token", "mint", "--users", &range])?;
+        let http = self.visitor();
         self.runtime.block_on(async {
-            let buyers = tokens.lines().map(|token| self.reserve_one(&sale, token));
+            let buyers = tokens.lines().map(|token| reserve_one(&http, &sale, token));
             iter(buyers).buffer_unordered(CALLS_MAX).try_collect().await
         })
-    }
-
-    async fn reserve_one(&self, sale: &str, token: &str) -> anyhow::Result<String> {
-        let asked = self.http.buy(sale, token).await;
-        ensure!(asked.status == 202, "not accepted: {asked:?}");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let claim = self.http.claim(sale, token).await;
-            if let Some(token) = claim.body["checkout_token"].as_str() {
-                return Ok(token.to_owned());
-            }
-            ensure!(Instant::now() < deadline, "no reservation: {claim:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
     }
 
     /// Plans a sale of `stock` units and waits until it is open.
@@ -208,10 +184,11 @@ impl Stage {
         let planned: Value = serde_json::from_str(&planned)?;
         let sale = planned["id"].as_str().context("a sale has an id")?.to_owned();
         let path = format!("/api/v1/sales/{sale}");
+        let http = self.visitor();
         let deadline = Instant::now() + PATIENCE;
         self.runtime.block_on(async {
             loop {
-                let found = self.http.try_call(Method::GET, &path, None, None).await?;
+                let found = http.try_call(Method::GET, &path, None, None).await?;
                 if found.body["state"] == "open" {
                     return Ok(sale);
                 }
@@ -221,6 +198,12 @@ impl Stage {
         })
     }
 
+    /// A way to the site, anew for each use: a connection that nobody looks after for half a minute is one that Nginx has
+    /// closed.
+    fn visitor(&self) -> Http {
+        Http::of(self.base())
+    }
+
     /// What a command of the binary prints.
     fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let Output { status, stdout, stderr } = self.site.command().args(arguments).output()?;
@@ -228,6 +211,30 @@ impl Stage {
             bail!("miaosha {}: {}", arguments.join(" "), String::from_utf8_lossy(&stderr));
         }
         Ok(String::from_utf8(stdout)?)
+    }
+}
+
+async fn sign_people_up(http: &Http) -> anyhow::Result<()> {
+    for number in 0..ACCOUNTS {
+        let person = json!({ "email": email(number), "name": "Ann", "password": PASSWORD });
+        let answer = http.try_call(Method::POST, "/api/v1/users", None, Some(person)).await?;
+        ensure!(answer.status == 201, "no account: {answer:?}");
+    }
+    Ok(())
+}
+
+/// The checkout token of a newcomer who gets a unit.
+async fn reserve_one(http: &Http, sale: &str, token: &str) -> anyhow::Result<String> {
+    let asked = http.buy(sale, token).await;
+    ensure!(asked.status == 202, "not accepted: {asked:?}");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let claim = http.claim(sale, token).await;
+        if let Some(token) = claim.body["checkout_token"].as_str() {
+            return Ok(token.to_owned());
+        }
+        ensure!(Instant::now() < deadline, "no reservation: {claim:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
