@@ -34,6 +34,15 @@ pub(crate) struct Flooded {
     pub(crate) by_http_status: BTreeMap<u16, u64>,
     pub(crate) by_word: BTreeMap<String, u64>,
     pub(crate) latency: Latency,
+    pub(crate) seconds: Vec<Second>,
+}
+
+/// One second of the flood.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Second {
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) latency: Latency,
 }
 
 /// How many requests came to what.

@@ -134,6 +134,7 @@ fn flood_once(options: &Options, stage: &mut Stage, report: &mut Report, rate: u
     let span = Duration::from_secs(options.seconds.into());
     let plans = stage.plan_probes(span)?;
     let sale = stage.open_sale_for_the_flood(rate)?;
+    let complaints_before = stage.complaints()?.len();
     let flood = flood::Flood::start(stage, &sale, rate, options.connections, span)?;
     let before = Reading::take(&stage.processes(Some(flood.process())))?;
     let probes = sample(&stage.base(), &plans)?;
@@ -141,7 +142,8 @@ fn flood_once(options: &Options, stage: &mut Stage, report: &mut Report, rate: u
     let usage = Reading::take(&stage.processes(Some(flood.process())))?.since(&before);
     let flood = flood.finish()?;
     stage.verify(&sale)?;
-    let run = Run::new(rate, flood, probes, usage, &report.idle.probes);
+    let complaints = stage.complaints()?.split_off(complaints_before);
+    let run = Run::new(rate, flood, probes, usage, complaints, &report.idle.probes);
     print!("{run}");
     let holds = run.holds();
     report.runs.push(run);

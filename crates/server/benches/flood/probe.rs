@@ -42,6 +42,8 @@ pub(crate) struct Probe {
     pub(crate) name: &'static str,
     /// Of all calls, those that failed as well.
     pub(crate) times: Figures,
+    /// Each of them in milliseconds, in the order in which the calls were due.
+    pub(crate) series_ms: Vec<f64>,
     /// Calls that were not answered as they must be.
     pub(crate) failed: usize,
     /// What the first of them was answered with.
@@ -81,7 +83,8 @@ struct Worker<'a> {
 
 #[derive(Default)]
 struct Seen {
-    times: Vec<Duration>,
+    /// With the number of the call.
+    times: Vec<(usize, Duration)>,
     failed: usize,
     first_failure: Option<String>,
 }
@@ -95,8 +98,8 @@ impl Worker<'_> {
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(call) = self.plan.calls.get(number) else { return Ok(seen) };
-            let number = u32::try_from(number).context("so many calls")?;
-            let due = self.start + self.plan.offset + self.plan.interval * number;
+            let intervals = u32::try_from(number).context("so many calls")?;
+            let due = self.start + self.plan.offset + self.plan.interval * intervals;
             // Not the runtime's timer, which knows only whole milliseconds.
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let answer = runtime.block_on(http.try_call(
@@ -105,7 +108,7 @@ impl Worker<'_> {
                 call.token.as_deref(),
                 call.body.clone(),
             ));
-            seen.times.push(due.elapsed());
+            seen.times.push((number, due.elapsed()));
             match answer {
                 Ok(answer) if answer.status == call.expected => {}
                 Ok(answer) => seen.fail(format!("{} {}", answer.status, answer.body)),
@@ -127,7 +130,15 @@ impl Seen {
         self.first_failure = self.first_failure.take().or(other.first_failure);
     }
 
-    fn into_probe(self, name: &'static str) -> Probe {
-        Probe { name, times: Figures::of(self.times), failed: self.failed, first_failure: self.first_failure }
+    fn into_probe(mut self, name: &'static str) -> Probe {
+        self.times.sort_unstable();
+        let times: Vec<Duration> = self.times.into_iter().map(|(_, time)| time).collect();
+        Probe {
+            name,
+            series_ms: times.iter().map(|time| time.as_secs_f64() * 1e3).collect(),
+            times: Figures::of(times),
+            failed: self.failed,
+            first_failure: self.first_failure,
+        }
     }
 }

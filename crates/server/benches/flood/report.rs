@@ -41,6 +41,9 @@ pub(crate) struct Run {
     /// By which the p99 of each probe is larger than on the idle site.
     pub(crate) p99_ratios: Vec<f64>,
     pub(crate) usage: Usage,
+    /// Lines in the error log of Nginx, and the first of them.
+    pub(crate) complaints: usize,
+    pub(crate) first_complaint: Option<String>,
     /// Why it did not hold; empty if it did.
     pub(crate) broken: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl Run {
         flood: Flooded,
         probes: Vec<Probe>,
         usage: Usage,
+        complaints: Vec<String>,
         idle: &[Probe],
     ) -> Self {
         let ratio = |(flooded, idle): (&Probe, &Probe)| flooded.times.p99_ms / idle.times.p99_ms;
@@ -97,7 +101,17 @@ impl Run {
                 broken.push(format!("{} failed {} times", probe.name, probe.failed));
             }
         }
-        Self { rate_asked_per_s, flood, sold_out_after_s, probes, p99_ratios, usage, broken }
+        Self {
+            rate_asked_per_s,
+            flood,
+            sold_out_after_s,
+            probes,
+            p99_ratios,
+            usage,
+            complaints: complaints.len(),
+            first_complaint: complaints.into_iter().next(),
+            broken,
+        }
     }
 
     /// Whether the flood was as asked for and the rest of the site usable.
@@ -144,6 +158,9 @@ impl fmt::Display for Run {
             writeln!(f, "  {probe}  {ratio:.2} × idle")?;
         }
         write!(f, "{}", self.usage)?;
+        if let Some(complaint) = &self.first_complaint {
+            writeln!(f, "  nginx complained {} times, first of {complaint}", self.complaints)?;
+        }
         match self.broken.as_slice() {
             [] => writeln!(f, "  holds"),
             broken => writeln!(f, "  does not hold: {}", broken.join(", ")),

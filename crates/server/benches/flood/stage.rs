@@ -33,6 +33,7 @@ const ACCOUNTS: u32 = 8;
 const PASSWORD: &str = "correct horse battery";
 /// Calls of the people who buy before a measurement, at once.
 const CALLS_MAX: usize = 32;
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const GOOD_CARD: &str = "4242424242424242";
 
 /// A site that is ready. Ends with this value.
@@ -114,6 +115,11 @@ impl Stage {
         self.open_sale((rate / REQUESTS_PER_UNIT).max(1))
     }
 
+    /// What Nginx has complained of so far, a line each.
+    pub(crate) fn complaints(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.site.front.error_log()?.lines().map(str::to_owned).collect())
+    }
+
     /// Recounts a sale. An error if an invariant is broken.
     pub(crate) fn verify(&self, sale: &str) -> anyhow::Result<()> {
         self.ask(&["sale", "verify", sale]).map(drop)
@@ -193,7 +199,7 @@ impl Stage {
                     return Ok(sale);
                 }
                 ensure!(Instant::now() < deadline, "the sale does not open: {found:?}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         })
     }
@@ -223,18 +229,25 @@ async fn sign_people_up(http: &Http) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The checkout token of a newcomer who gets a unit.
+/// The checkout token of a newcomer who gets a unit. Asks on where the site says that it may be asked again.
 async fn reserve_one(http: &Http, sale: &str, token: &str) -> anyhow::Result<String> {
-    let asked = http.buy(sale, token).await;
-    ensure!(asked.status == 202, "not accepted: {asked:?}");
     let deadline = Instant::now() + PATIENCE;
+    loop {
+        let asked = http.buy(sale, token).await;
+        match asked.status {
+            200 | 202 => break,
+            503 => ensure!(Instant::now() < deadline, "not accepted: {asked:?}"),
+            _ => bail!("not accepted: {asked:?}"),
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
     loop {
         let claim = http.claim(sale, token).await;
         if let Some(token) = claim.body["checkout_token"].as_str() {
             return Ok(token.to_owned());
         }
         ensure!(Instant::now() < deadline, "no reservation: {claim:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
