@@ -2,10 +2,10 @@
 //!
 //! The whole fleet runs behind Nginx on two cores of this machine. Core 0 has what the flood goes through: the generator,
 //! Nginx, a publisher. Core 1 has all else, and the probes that measure from outside. The probes run first alone, then
-//! under the flood. Read next: `stage` (the site and its people), `probe` (what is measured), `flood`, `report`.
+//! under the flood. Read next: `stage` (the site and its people), `probe` (what is measured), `generator` (the flood), `report`.
 
 mod figures;
-mod flood;
+mod generator;
 #[path = "../../tests/support/http.rs"]
 #[expect(dead_code, reason = "tests use the rest of it")]
 #[expect(clippy::unwrap_used, reason = "its users are tests, and this")]
@@ -24,8 +24,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 
+use crate::generator::Generator;
 use crate::probe::sample;
-use crate::report::{Idle, Report, Run};
+use crate::report::{Flooded, Idle, Report, Run};
 use crate::stage::Stage;
 use crate::usage::Reading;
 
@@ -51,7 +52,7 @@ struct Options {
     /// Buy requests a second, by the clock
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
-    /// How long the idle site is measured, and how long each flood lasts, in seconds
+    /// How long the idle site and then the flooded one are measured, in seconds
     #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..=600))]
     seconds: u32,
     /// Go on with further rates: upwards until it no longer holds, or downwards until it does
@@ -102,14 +103,12 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     // Before any thread and any service starts: all that is not bound elsewhere inherits it.
     usage::bind_to(SITE_CORE).context("cannot bind to a core")?;
 
-    let span = Duration::from_secs(options.seconds.into());
     let mut stage = Stage::set(options.people)?;
-    let mut report = Report::new(options.rate, options.seconds, measure_idle(&mut stage, span)?);
-    print!("{report}");
-    let holds = flood_once(options, &mut stage, &mut report, options.rate)?;
+    let mut report = Report { span_s: options.seconds, runs: Vec::new() };
+    let holds = measure(options, &mut stage, &mut report, options.rate)?;
     if options.ladder {
         for rate in further_rates(options.rate, holds) {
-            if flood_once(options, &mut stage, &mut report, rate)? != holds {
+            if measure(options, &mut stage, &mut report, rate)? != holds {
                 break;
             }
         }
@@ -121,6 +120,21 @@ fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(holds)
 }
 
+/// Measures the idle site, floods it, and prints how both went. Whether it held.
+fn measure(options: &Options, stage: &mut Stage, report: &mut Report, rate: u32) -> anyhow::Result<bool> {
+    let span = Duration::from_secs(options.seconds.into());
+    // Anew for each rate: what is compared lies side by side.
+    let idle = measure_idle(stage, span)?;
+    print!("{idle}");
+    let flooded = measure_flooded(options, stage, rate)?;
+    print!("{flooded}");
+    let run = Run::new(rate, idle, flooded);
+    println!("{}", run.verdict());
+    let holds = run.holds();
+    report.runs.push(run);
+    Ok(holds)
+}
+
 fn measure_idle(stage: &mut Stage, span: Duration) -> anyhow::Result<Idle> {
     let plans = stage.plan_probes(span)?;
     let before = Reading::take(&stage.processes(None))?;
@@ -129,25 +143,20 @@ fn measure_idle(stage: &mut Stage, span: Duration) -> anyhow::Result<Idle> {
     Ok(Idle { probes, usage })
 }
 
-/// Floods and prints how it went. Whether it held.
-fn flood_once(options: &Options, stage: &mut Stage, report: &mut Report, rate: u32) -> anyhow::Result<bool> {
+fn measure_flooded(options: &Options, stage: &mut Stage, rate: u32) -> anyhow::Result<Flooded> {
     let span = Duration::from_secs(options.seconds.into());
     let plans = stage.plan_probes(span)?;
     let sale = stage.open_sale_for_the_flood(rate)?;
     let complaints_before = stage.complaints()?.len();
-    let flood = flood::Flood::start(stage, &sale, rate, options.connections, span)?;
-    let before = Reading::take(&stage.processes(Some(flood.process())))?;
+    let generator = Generator::start(stage, &sale, rate, options.connections, span)?;
+    let before = Reading::take(&stage.processes(Some(generator.process())))?;
     let probes = sample(&stage.base(), &plans)?;
     // While the generator still runs: what it used is gone with it.
-    let usage = Reading::take(&stage.processes(Some(flood.process())))?.since(&before);
-    let flood = flood.finish()?;
+    let usage = Reading::take(&stage.processes(Some(generator.process())))?.since(&before);
+    let flood = generator.finish()?;
     stage.verify(&sale)?;
     let complaints = stage.complaints()?.split_off(complaints_before);
-    let run = Run::new(rate, flood, probes, usage, complaints, &report.idle.probes);
-    print!("{run}");
-    let holds = run.holds();
-    report.runs.push(run);
-    Ok(holds)
+    Ok(Flooded { flood, probes, usage, complaints })
 }
 
 /// The rates after the first: higher ones if it held, lower ones if not.

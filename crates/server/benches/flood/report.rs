@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::flood::Flooded;
+use crate::generator::{Flood, Requests};
 use crate::probe::Probe;
 use crate::usage::Usage;
 
@@ -14,12 +14,13 @@ const P99_RATIO_MAX: f64 = 2.0;
 const ANSWERED_SHARE_MIN: f64 = 0.99;
 const ERROR_SHARE_MAX: f64 = 0.01;
 
-/// The idle site, and the floods in the order in which they came.
+/// More than this share of a core, in percent, by others, and the figures are not those of this site.
+const OTHERS_MAX: f64 = 10.0;
+
+/// All that was measured, in order.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    pub(crate) rate_asked_per_s: u32,
     pub(crate) span_s: u32,
-    pub(crate) idle: Idle,
     pub(crate) runs: Vec<Run>,
 }
 
@@ -30,30 +31,31 @@ pub(crate) struct Idle {
     pub(crate) usage: Usage,
 }
 
-/// One flood.
+/// The site under a flood.
+#[derive(Debug, Serialize)]
+pub(crate) struct Flooded {
+    pub(crate) flood: Flood,
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) usage: Usage,
+    /// What Nginx wrote into its error log meanwhile.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// One flood, and the idle site just before it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Run {
     pub(crate) rate_asked_per_s: u32,
-    pub(crate) flood: Flooded,
-    /// How long the flood's first requests were still taken in, at the rate asked for.
+    pub(crate) idle: Idle,
+    pub(crate) flooded: Flooded,
+    /// How long requests were still taken in, by their number and the rate asked for.
     pub(crate) sold_out_after_s: f64,
-    pub(crate) probes: Vec<Probe>,
     /// By which the p99 of each probe is larger than on the idle site.
     pub(crate) p99_ratios: Vec<f64>,
-    pub(crate) usage: Usage,
-    /// Lines in the error log of Nginx, and the first of them.
-    pub(crate) complaints: usize,
-    pub(crate) first_complaint: Option<String>,
     /// Why it did not hold; empty if it did.
     pub(crate) broken: Vec<String>,
 }
 
 impl Report {
-    /// Without any flood yet.
-    pub(crate) fn new(rate_asked_per_s: u32, span_s: u32, idle: Idle) -> Self {
-        Self { rate_asked_per_s, span_s, idle, runs: Vec::new() }
-    }
-
     /// The highest rate at which it held, and what stood in the way of the next.
     pub(crate) fn summary(&self) -> String {
         let held = self.runs.iter().filter(|run| run.holds()).map(|run| run.rate_asked_per_s).max();
@@ -67,17 +69,11 @@ impl Report {
 }
 
 impl Run {
-    /// Judges a flood against the idle site's probes, which are in the same order.
-    pub(crate) fn new(
-        rate_asked_per_s: u32,
-        flood: Flooded,
-        probes: Vec<Probe>,
-        usage: Usage,
-        complaints: Vec<String>,
-        idle: &[Probe],
-    ) -> Self {
+    /// Compares the two, whose probes are the same.
+    pub(crate) fn new(rate_asked_per_s: u32, idle: Idle, flooded: Flooded) -> Self {
         let ratio = |(flooded, idle): (&Probe, &Probe)| flooded.times.p99_ms / idle.times.p99_ms;
-        let p99_ratios: Vec<f64> = probes.iter().zip(idle).map(ratio).collect();
+        let p99_ratios: Vec<f64> = flooded.probes.iter().zip(&idle.probes).map(ratio).collect();
+        let flood = &flooded.flood;
         let taken_in = flood.by_word.get("queued").copied().unwrap_or_default();
         let sold_out_after_s = approximate(taken_in) / f64::from(rate_asked_per_s);
 
@@ -93,78 +89,93 @@ impl Run {
         if sold_out_after_s > 1.0 {
             broken.push("the sale was not sold out within the first second".to_owned());
         }
-        for (probe, ratio) in probes.iter().zip(&p99_ratios) {
+        for (probe, ratio) in flooded.probes.iter().zip(&p99_ratios) {
             if *ratio > P99_RATIO_MAX {
                 broken.push(format!("the p99 of {} is {ratio:.2} × idle", probe.name));
             }
-            if probe.failed > 0 {
-                broken.push(format!("{} failed {} times", probe.name, probe.failed));
-            }
         }
-        Self {
-            rate_asked_per_s,
-            flood,
-            sold_out_after_s,
-            probes,
-            p99_ratios,
-            usage,
-            complaints: complaints.len(),
-            first_complaint: complaints.into_iter().next(),
-            broken,
+        for probe in idle.probes.iter().chain(&flooded.probes).filter(|probe| probe.failed > 0) {
+            broken.push(format!("{} failed {} times", probe.name, probe.failed));
         }
+        Self { rate_asked_per_s, idle, flooded, sold_out_after_s, p99_ratios, broken }
     }
 
     /// Whether the flood was as asked for and the rest of the site usable.
     pub(crate) fn holds(&self) -> bool {
         self.broken.is_empty()
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "idle        {} s", self.span_s)?;
-        for probe in &self.idle.probes {
-            writeln!(f, "  {probe}")?;
-        }
-        write!(f, "{}", self.idle.usage)
+    /// The comparison, in words.
+    pub(crate) fn verdict(&self) -> String {
+        let names = self.flooded.probes.iter().map(|probe| probe.name);
+        let ratios: Vec<_> =
+            names.zip(&self.p99_ratios).map(|(name, ratio)| format!("{name} {ratio:.2} × idle")).collect();
+        let held = match self.broken.as_slice() {
+            [] => "holds".to_owned(),
+            broken => format!("does not hold: {}", broken.join(", ")),
+        };
+        let others = self.idle.usage.others.max(self.flooded.usage.others);
+        let warning = if others > OTHERS_MAX {
+            format!(
+                "\n            not a quiet machine: others used {others:.0} % of a core, so this means little"
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "{:<11} sold out after {:.2} s; p99 {}\n            {held}{warning}",
+            format!("{}/s", self.rate_asked_per_s),
+            self.sold_out_after_s,
+            ratios.join(", ")
+        )
     }
 }
 
-impl fmt::Display for Run {
+impl fmt::Display for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Flooded { elapsed_s, requests, error_share, answers_per_s, latency, .. } = &self.flood;
-        writeln!(f, "flood       {}/s asked for, {elapsed_s:.1} s", self.rate_asked_per_s)?;
-        let share = 100.0 * error_share;
-        writeln!(
-            f,
-            "  requests  {} sent, {} not sent, {} failed, {share:.2} % errors, {answers_per_s:.0} answers/s",
-            requests.sent, requests.not_sent, requests.failed
-        )?;
-        let statuses: Vec<_> =
-            self.flood.by_http_status.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-        let words: Vec<_> =
-            self.flood.by_word.iter().map(|(word, count)| format!("{word}: {count}")).collect();
-        writeln!(f, "  answers   {}; {}", statuses.join(", "), words.join(", "))?;
-        writeln!(f, "  sold out  after {:.2} s", self.sold_out_after_s)?;
-        let ms = |time_us: u64| approximate(time_us) / 1e3;
-        writeln!(
-            f,
-            "  buy         p50 {:.2} ms  p99 {:.2} ms  max {:.2} ms",
-            ms(latency.p50_us),
-            ms(latency.p99_us),
-            ms(latency.max_us)
-        )?;
-        for (probe, ratio) in self.probes.iter().zip(&self.p99_ratios) {
-            writeln!(f, "  {probe}  {ratio:.2} × idle")?;
+        writeln!(f, "idle")?;
+        for probe in &self.probes {
+            writeln!(f, "  {probe}")?;
+        }
+        write!(f, "{}", self.usage)
+    }
+}
+
+impl fmt::Display for Flooded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.flood)?;
+        for probe in &self.probes {
+            writeln!(f, "  {probe}")?;
         }
         write!(f, "{}", self.usage)?;
-        if let Some(complaint) = &self.first_complaint {
-            writeln!(f, "  nginx complained {} times, first of {complaint}", self.complaints)?;
+        if let Some(complaint) = self.complaints.first() {
+            writeln!(f, "  nginx complained {} times, first of {complaint}", self.complaints.len())?;
         }
-        match self.broken.as_slice() {
-            [] => writeln!(f, "  holds"),
-            broken => writeln!(f, "  does not hold: {}", broken.join(", ")),
-        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Flood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Requests { sent, not_sent, failed, .. } = self.requests;
+        let (rate, error_percent) = (self.rate_asked_per_s, 100.0 * self.error_share);
+        writeln!(f, "flood       {rate}/s asked for, {:.1} s", self.elapsed_s)?;
+        writeln!(
+            f,
+            "  requests  {sent} sent, {not_sent} not sent, {failed} failed, {error_percent:.2} % errors, {:.0} answers/s",
+            self.answers_per_s
+        )?;
+        let statuses: Vec<_> =
+            self.by_http_status.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+        let words: Vec<_> = self.by_word.iter().map(|(word, count)| format!("{word}: {count}")).collect();
+        writeln!(f, "  answers   {}; {}", statuses.join(", "), words.join(", "))?;
+        let [p50_ms, p99_ms, max_ms] =
+            [self.latency.p50_us, self.latency.p99_us, self.latency.max_us].map(|us| approximate(us) / 1e3);
+        writeln!(
+            f,
+            "  {:<10}  n {sent:>5}  p50 {p50_ms:>8.2} ms  p99 {p99_ms:>8.2} ms  max {max_ms:>8.2} ms",
+            "buy"
+        )
     }
 }
 
@@ -182,7 +193,7 @@ impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shares: Vec<_> =
             self.processes.iter().map(|(name, share)| format!("{name} {share:.0} %")).collect();
-        writeln!(f, "  of a core {}", shares.join(", "))?;
+        writeln!(f, "  of a core {}, others {:.0} %", shares.join(", "), self.others)?;
         for (core, (busy, stolen)) in self.cores_busy.iter().zip(&self.cores_stolen).enumerate() {
             write!(f, "  core {core}: {busy:.0} % busy, {stolen:.0} % stolen;")?;
         }

@@ -38,6 +38,8 @@ pub(crate) struct Reading {
 #[derive(Debug, Serialize)]
 pub(crate) struct Usage {
     pub(crate) processes: BTreeMap<&'static str, f64>,
+    /// By other processes than ours, and by the kernel's own threads. On a quiet machine a few percent.
+    pub(crate) others: f64,
     /// Of each core, by whomever.
     pub(crate) cores_busy: Vec<f64>,
     /// Of each core, what the machine below gave to others.
@@ -78,9 +80,12 @@ impl Reading {
             };
             cores.clone().map(share).collect()
         };
+        let processes: BTreeMap<_, _> = self.processes.iter().map(share).collect();
+        let cores_busy: Vec<f64> = of_core(|core| core.total - core.idle - core.stolen);
         Usage {
-            processes: self.processes.iter().map(share).collect(),
-            cores_busy: of_core(|core| core.total - core.idle - core.stolen),
+            others: (cores_busy.iter().sum::<f64>() - processes.values().sum::<f64>()).max(0.0),
+            processes,
+            cores_busy,
             cores_stolen: of_core(|core| core.stolen),
             load: load().unwrap_or_default(),
         }

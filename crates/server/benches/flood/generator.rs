@@ -19,14 +19,15 @@ const LONGER: Duration = Duration::from_secs(2);
 
 /// A flood under way. Ends with this process at the latest.
 #[derive(Debug)]
-pub(crate) struct Flood {
-    generator: Child,
+pub(crate) struct Generator {
+    child: Child,
     report: PathBuf,
 }
 
 /// What the generator says of itself; times in microseconds, from when a request was due.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Flooded {
+pub(crate) struct Flood {
+    pub(crate) rate_asked_per_s: f64,
     pub(crate) elapsed_s: f64,
     pub(crate) requests: Requests,
     pub(crate) error_share: f64,
@@ -64,7 +65,7 @@ pub(crate) struct Latency {
     pub(crate) max_us: u64,
 }
 
-impl Flood {
+impl Generator {
     /// Begins. `sale` must be open.
     pub(crate) fn start(
         stage: &Stage,
@@ -76,23 +77,23 @@ impl Flood {
         let report = stage.directory().join("flood.json");
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &FLOOD_CORE.to_string()]);
-        command.arg(generator()?).arg("buy").args(["--url", &stage.base(), "--sale", sale]);
+        command.arg(binary()?).arg("buy").args(["--url", &stage.base(), "--sale", sale]);
         command.arg("--tokens").arg(stage.tokens()).args(["--rate", &format!("{rate}/s")]);
         command.args(["--connections", &connections.to_string()]);
         command.args(["--duration", &format!("{}s", (span + LONGER).as_secs()), "--repeat", "1000000"]);
         command.arg("--json").arg(&report).stdout(Stdio::null());
-        let generator = command.spawn().context("cannot start miaosha-load")?;
-        Ok(Self { generator, report })
+        let child = command.spawn().context("cannot start miaosha-load")?;
+        Ok(Self { child, report })
     }
 
     /// The generator.
     pub(crate) fn process(&self) -> Process {
-        Process { name: "generator", id: self.generator.id() }
+        Process { name: "generator", id: self.child.id() }
     }
 
     /// Waits for the end.
-    pub(crate) fn finish(mut self) -> anyhow::Result<Flooded> {
-        let status = self.generator.wait()?;
+    pub(crate) fn finish(mut self) -> anyhow::Result<Flood> {
+        let status = self.child.wait()?;
         if !status.success() {
             bail!("miaosha-load failed: {status}");
         }
@@ -101,16 +102,16 @@ impl Flood {
     }
 }
 
-impl Drop for Flood {
+impl Drop for Generator {
     fn drop(&mut self) {
         // Only after an error is it still there.
-        let _ended = self.generator.kill();
-        let _ended = self.generator.wait();
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
     }
 }
 
 /// The generator beside the site's binary.
-fn generator() -> anyhow::Result<PathBuf> {
+fn binary() -> anyhow::Result<PathBuf> {
     let path = Path::new(env!("CARGO_BIN_EXE_miaosha")).with_file_name("miaosha-load");
     if !path.exists() {
         bail!("{} is missing: run `make flood`, which builds it", path.display());
