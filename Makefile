@@ -5,7 +5,7 @@ BIN := target/$(PROFILE)
 DATA_DIR ?= .data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo demo-distributed services test check test-rust test-web test-browser test-build faults build pages setup setup-test clean-demo
+.PHONY: help demo demo-distributed services test check test-rust test-web test-browser test-build faults flood build pages setup setup-test clean-demo
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ faults: setup-test pages ## The long fault runs; they print their counts
 	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
 	DEADLINE_PEOPLE=10000 DEADLINE_SPREAD_S=200 $(BIN)/services -- \
 	  cargo test --profile $(PROFILE) -p miaosha-distributed --test sale -- --nocapture
+
+flood: setup-test pages ## Whether the site stays usable while its buy route is flooded; FLOOD='--help' for its flags
+	cargo build --profile $(PROFILE) -p miaosha-load
+	cargo bench --profile $(PROFILE) -p miaosha --bench flood -- $(FLOOD)
 
 build: setup pages ## The binaries, optimised, without link-time optimisation
 	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load

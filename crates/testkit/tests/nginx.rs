@@ -93,6 +93,15 @@ fn every_route_leads_to_its_role_in_turn() {
 }
 
 #[test]
+fn nginx_runs_on_the_core_that_it_is_bound_to() {
+    let site = Site::start();
+    let options = NginxOptions { core: Some(0), ..NginxOptions::default() };
+    let nginx = Nginx::start(&site.fleet(), options).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", nginx.process_id().unwrap())).unwrap();
+    assert!(status.lines().any(|line| line == "Cpus_allowed_list:\t0"), "{status}");
+}
+
+#[test]
 fn a_push_session_stays_with_the_node_whose_number_its_name_begins_with() {
     let site = Site::start();
     let nginx = start(&site.fleet());

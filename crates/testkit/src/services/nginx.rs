@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context as _;
 
 use super::client::ask;
 use super::daemon::{Daemon, Service};
 use super::port::Port;
-use super::process::guarded;
+use super::process::guarded_on;
 use super::scratch::Scratch;
 use super::waiting::answers;
 
@@ -57,6 +58,8 @@ pub struct NginxOptions {
     pub port: Option<u16>,
     /// Whether `limits.conf` is included.
     pub is_limited: bool,
+    /// The core that it is bound to; any if `None`.
+    pub core: Option<u16>,
 }
 
 impl Nginx {
@@ -67,10 +70,11 @@ impl Nginx {
         let directory = scratch.path().to_owned();
         fs::write(directory.join("upstreams.conf"), upstreams(fleet)?)?;
         fs::write(directory.join("nginx.conf"), main_configuration(&directory, port.address(), options))?;
-        check(&directory)?;
+        check(command(&directory, options.core)())?;
 
         let address = port.address();
-        let daemon = Daemon::new("nginx", port, &directory, command(&directory), move || answers(address));
+        let launch = command(&directory, options.core);
+        let daemon = Daemon::new("nginx", port, &directory, launch, move || answers(address));
         daemon.start()?;
         Ok(Self { daemon, scratch })
     }
@@ -87,10 +91,10 @@ impl Service for Nginx {
     }
 }
 
-fn command(directory: &Path) -> impl Fn() -> std::process::Command + use<> {
+fn command(directory: &Path, core: Option<u16>) -> impl Fn() -> Command + use<> {
     let directory = directory.to_owned();
     move || {
-        let mut command = guarded("nginx");
+        let mut command = guarded_on(core, "nginx");
         command.arg("-p").arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
         command.arg("-e").arg(directory.join("error.log"));
         command
@@ -98,8 +102,8 @@ fn command(directory: &Path) -> impl Fn() -> std::process::Command + use<> {
 }
 
 /// What Nginx itself thinks of the configuration.
-fn check(directory: &Path) -> anyhow::Result<()> {
-    ask(command(directory)().arg("-t")).context("the configuration, or is nginx installed?").map(drop)
+fn check(mut command: Command) -> anyhow::Result<()> {
+    ask(command.arg("-t")).context("the configuration, or is nginx installed?").map(drop)
 }
 
 fn main_configuration(directory: &Path, listen: SocketAddr, options: NginxOptions) -> String {

@@ -30,6 +30,11 @@ struct Ending {
 ///
 /// `/usr/sbin` is searched too: servers live there, and a developer's `PATH` often lacks it.
 pub(crate) fn guarded(program: &str) -> Command {
+    guarded_on(None, program)
+}
+
+/// The same, bound to one core with all that it starts; wherever the starting thread may run if `None`.
+pub(crate) fn guarded_on(core: Option<u16>, program: &str) -> Command {
     // The signal is not sent for a parent that was gone before it was asked for; hence the look at the parent.
     // As for open files: some machines allow a thousand million, and Erlang makes room for each.
     const EXEC_IF_PARENT_LIVES: &str = r#"
@@ -39,7 +44,11 @@ pub(crate) fn guarded(program: &str) -> Command {
         exec "$@""#;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "sh", "-c", EXEC_IF_PARENT_LIVES]);
-    command.arg(std::process::id().to_string()).arg(program);
+    command.arg(std::process::id().to_string());
+    if let Some(core) = core {
+        command.args(["taskset", "--cpu-list", &core.to_string()]);
+    }
+    command.arg(program);
     command
 }
 

@@ -16,7 +16,7 @@ use super::Addresses;
 use super::daemon::{Daemon, Service};
 use super::nginx::{Fleet, Nginx, NginxOptions, PushNode};
 use super::port::Port;
-use super::process::guarded;
+use super::process::guarded_on;
 
 /// A key for tests and for trying things out: whoever has this file can sign in as anybody.
 const SIGNING_KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -32,6 +32,9 @@ pub struct SitePlan {
     pub name: String,
     /// Processes of each role: publisher, push, consumer, general.
     pub processes: [u16; 4],
+    /// The core that the processes of each role are bound to, in the same order; any if `None`. A process makes as many
+    /// threads as it has cores.
+    pub cores: [Option<u16>; 4],
     /// Further settings, as environment variables.
     pub settings: Vec<(String, String)>,
     /// What Nginx does.
@@ -48,6 +51,7 @@ impl SitePlan {
             services,
             name: name.into(),
             processes: [2; 4],
+            cores: [None; 4],
             settings: Vec::new(),
             front: NginxOptions::default(),
             is_demo: false,
@@ -112,17 +116,16 @@ impl Site {
         let migrated = plan.command(directory.path()).arg("migrate").output()?;
         ensure!(migrated.status.success(), "miaosha migrate: {}", String::from_utf8_lossy(&migrated.stderr));
         let mut number = 0;
-        let [publishers, push, consumers, general] = ["publisher", "push", "consumer", "general"];
-        let mut nodes = |role: &str, count: u16| -> anyhow::Result<Vec<Node>> {
-            let numbers = number..number + count;
-            number += count;
-            numbers.map(|number| Node::spawn(&plan, directory.path(), role, number)).collect()
+        let mut nodes = |role: &str, index: usize| -> anyhow::Result<Vec<Node>> {
+            let numbers = number..number + plan.processes[index];
+            number = numbers.end;
+            let core = plan.cores[index];
+            numbers.map(|number| Node::spawn(&plan, directory.path(), role, core, number)).collect()
         };
-        let [publishers_count, push_count, consumers_count, general_count] = plan.processes;
-        let publishers = nodes(publishers, publishers_count)?;
-        let push = nodes(push, push_count)?;
-        let consumers = nodes(consumers, consumers_count)?;
-        let general = nodes(general, general_count)?;
+        let publishers = nodes("publisher", 0)?;
+        let push = nodes("push", 1)?;
+        let consumers = nodes("consumer", 2)?;
+        let general = nodes("general", 3)?;
         let site_nodes = publishers.iter().chain(&push).chain(&consumers).chain(&general);
         for node in site_nodes {
             node.daemon.wait_until_ready()?;
@@ -170,7 +173,13 @@ impl Node {
         self.number
     }
 
-    fn spawn(plan: &SitePlan, directory: &Path, role: &str, number: u16) -> anyhow::Result<Self> {
+    fn spawn(
+        plan: &SitePlan,
+        directory: &Path,
+        role: &str,
+        core: Option<u16>,
+        number: u16,
+    ) -> anyhow::Result<Self> {
         let port = Port::lease()?;
         let address = port.address();
         let name = format!("{role}-{number}");
@@ -184,7 +193,7 @@ impl Node {
             arguments.push("--demo".to_owned());
         }
         let launch = move || {
-            let mut command = guarded(&binary);
+            let mut command = guarded_on(core, &binary);
             command.args(&arguments).arg("--data-dir").arg(&data_dir).envs(environment.clone());
             command.env("MIAOSHA_NODE", number.to_string());
             command
