@@ -69,7 +69,7 @@ impl Trust {
         self.authorities().iter().map(one).collect::<String>().into_bytes()
     }
 
-    /// All that can be used. Read anew each time, so that what the system has learnt is known to a new connection.
+    /// All that can be used, as the system has them at this time.
     fn authorities(&self) -> Vec<CertificateDer<'static>> {
         let mut system = rustls_native_certs::load_native_certs();
         for error in system.errors {

@@ -3,6 +3,8 @@
 //! It follows redirections and failovers as far as the client library does. That it is replaced when it is of no use any
 //! more is the work of its owner: [`crate::redis::link`], or the listener of the bus.
 
+mod announced;
+
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};

@@ -44,6 +44,13 @@ fn a_cluster_with_tls_is_used_if_its_certificate_is_right_and_refused_if_not() {
         let by_wrong_name = config(vec![misnamed(&nodes[0])], trust(&authority));
         assert_says(&refusal(&by_wrong_name).await, &["Redis at localhost:", "tls_wrong_name"]);
 
+        // The others are told of this node's name by gossip; it knows it at once.
+        let announce =
+            ["cluster-announce-hostname", "localhost", "cluster-preferred-endpoint-type", "hostname"];
+        cluster.nodes[0].command(&[&["CONFIG", "SET"], &announce[..]].concat()).unwrap();
+        let announced = refusal(&config(nodes[..1].to_vec(), trust(&authority))).await;
+        assert_says(&announced, &["Redis at localhost:", "tls_wrong_name"]);
+
         let certificate = authority.expired_certificate();
         let expire = ["CONFIG", "SET", "tls-cert-file", certificate.to_str().unwrap()];
         cluster.nodes[0].command(&expire).unwrap();

@@ -209,13 +209,14 @@ mod tests {
 
     #[test]
     fn addresses_and_authorities_are_checked_without_asking_an_engine() {
+        type Spoil = fn(&mut Config);
         let mut good = Config { backend: Backend::Distributed, ..Config::default() };
         good.redis.nodes = vec!["rediss://ann:secret@redis.invalid:6379".to_owned()];
         good.rabbitmq.uri = "amqps://ann:secret@mq.invalid/%2f".to_owned();
         good.mysql.primary = "mysql://ann:secret@db.invalid/shop?ssl-mode=required".to_owned();
         check(&good).unwrap();
 
-        let spoil: [(&str, fn(&mut Config)); 4] = [
+        let spoil: [(&str, Spoil); 4] = [
             ("engines.tls_ca_file", |config| config.engines.tls_ca_file = PathBuf::from("/nowhere/ca.pem")),
             ("redis.nodes", |config| config.redis.nodes.push("redis.invalid:6380".to_owned())),
             ("rabbitmq.uri", |config| config.rabbitmq.shards = 0),
