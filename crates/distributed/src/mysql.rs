@@ -32,6 +32,7 @@ use miaosha_app::ports::{
     ClaimStore, Clock, IdempotencyStore, OrderStore, PaymentProvider, PaymentStore, PortError, PortResult,
     SaleStore, UserStore,
 };
+use miaosha_app::sandbox::Sandbox;
 use miaosha_domain::time::Timestamp;
 use sqlx::mysql::MySqlConnectOptions;
 use tokio_util::task::TaskTracker;
@@ -41,6 +42,7 @@ pub use open::OpenError;
 
 use database::Database;
 use replicas::Replicas;
+use sandbox::MysqlSandboxStore;
 use script::Script;
 use server::{Server, connect_options};
 
@@ -167,7 +169,7 @@ impl Mysql {
             payments: Arc::new(payment_store::MysqlPaymentStore::new(Arc::clone(&database))),
             users: Arc::new(user_store::MysqlUserStore::new(Arc::clone(&database))),
             idempotency: Arc::new(idempotency_store::MysqlIdempotencyStore::new(Arc::clone(&database))),
-            sandbox: Arc::new(sandbox::MysqlSandbox::new(Arc::clone(&database), clock)),
+            sandbox: Arc::new(Sandbox::new(Arc::new(MysqlSandboxStore(Arc::clone(&database))), clock)),
             database,
         }
     }
