@@ -20,15 +20,15 @@ use miaosha_testkit::contract::scene::{self, TERMS, payment_id, sale_id, user};
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let url = std::env::args().nth(1).expect("the address of a database");
-    let begun = Instant::now();
-    let migrated = migrate(&url, Duration::from_secs(10)).await.unwrap();
-    println!("schema {} to {}: {:.1} ms", migrated.from, migrated.to, millis(begun.elapsed()));
     let config = MysqlConfig {
         accept_unsafe_flush: true,
         acquire_timeout: Duration::from_secs(10),
         read_timeout: Duration::from_secs(10),
         ..MysqlConfig::new(url)
     };
+    let begun = Instant::now();
+    let migrated = migrate(&config, Duration::from_secs(10)).await.unwrap();
+    println!("schema {} to {}: {:.1} ms", migrated.from, migrated.to, millis(begun.elapsed()));
     let mysql = Mysql::connect(&config, Arc::new(SystemClock)).await.unwrap();
     let first = 1 + mysql
         .sales

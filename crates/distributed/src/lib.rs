@@ -1,9 +1,12 @@
 //! Adapters for fleets: the gate, the news and the people cap on Redis Cluster, accepted requests and timers on
 //! RabbitMQ, and everything that is true on MySQL with read replicas.
 //!
-//! Each module is one engine and knows nothing of the others. What they promise is the ports' contract
-//! (`miaosha_app::ports`), which the suites of `testkit` hold them to.
+//! Each module is one engine and knows nothing of the others; what they share is [`Trust`], for TLS. What they promise
+//! is the ports' contract (`miaosha_app::ports`), which the suites of `testkit` hold them to.
 
 pub mod mysql;
 pub mod rabbitmq;
 pub mod redis;
+mod tls;
+
+pub use tls::{CaFileError, TlsReason, TlsRefusal, Trust};

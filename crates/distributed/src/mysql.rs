@@ -32,6 +32,7 @@ use miaosha_app::ports::{
     ClaimStore, Clock, IdempotencyStore, OrderStore, PaymentProvider, PaymentStore, PortError, PortResult,
     SaleStore, UserStore,
 };
+use miaosha_app::sandbox::Sandbox;
 use miaosha_domain::time::Timestamp;
 use sqlx::mysql::MySqlConnectOptions;
 use tokio_util::task::TaskTracker;
@@ -41,16 +42,22 @@ pub use open::OpenError;
 
 use database::Database;
 use replicas::Replicas;
+use sandbox::MysqlSandboxStore;
 use script::Script;
 use server::{Server, connect_options};
+
+use crate::tls::Trust;
 
 /// Where the database is, and how much of it one process takes.
 #[derive(Clone)]
 pub struct MysqlConfig {
-    /// `mysql://user:password@host:port/database`.
+    /// `mysql://user:password@host:port/database`; with `?ssl-mode=required`, TLS. `verify_ca` and `verify_identity` mean
+    /// the same here: the certificate is verified, and so is the host in it.
     pub primary: String,
     /// The same of each replica.
     pub replicas: Vec<String>,
+    /// Whose certificates are believed.
+    pub trust: Trust,
     /// The most transactions that are held at once on the primary.
     pub transactions_max: u32,
     /// The most reads at once, on the primary and on each replica.
@@ -71,6 +78,7 @@ impl MysqlConfig {
         Self {
             primary: primary.into(),
             replicas: Vec::new(),
+            trust: Trust::default(),
             transactions_max: 16,
             reads_max: 16,
             acquire_timeout: Duration::from_millis(400),
@@ -79,6 +87,27 @@ impl MysqlConfig {
             accept_unsafe_flush: false,
         }
     }
+
+    /// Checks what can be checked without a server.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what is wrong.
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.replica_options()?;
+        self.primary_options().map(drop)
+    }
+
+    fn primary_options(&self) -> Result<MySqlConnectOptions, OpenError> {
+        let options = connect_options(&self.primary, &self.trust)?;
+        if options.get_database().is_none_or(str::is_empty) {
+            return Err(OpenError::NoDatabaseNamed);
+        }
+        Ok(options)
+    }
+
+    fn replica_options(&self) -> Result<Vec<MySqlConnectOptions>, OpenError> {
+        self.replicas.iter().map(|url| connect_options(url, &self.trust)).collect()
+    }
 }
 
 /// Without the addresses, which hold passwords.
@@ -86,6 +115,7 @@ impl fmt::Debug for MysqlConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MysqlConfig")
             .field("replicas", &self.replicas.len())
+            .field("trust", &self.trust)
             .field("transactions_max", &self.transactions_max)
             .field("reads_max", &self.reads_max)
             .field("acquire_timeout", &self.acquire_timeout)
@@ -124,14 +154,10 @@ impl Mysql {
     /// # Errors
     /// [`OpenError`]: the primary cannot be reached, may forget commits, or has the schema of another program.
     pub async fn connect(config: &MysqlConfig, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let options = connect_options(&config.primary)?;
-        if options.get_database().is_none_or(str::is_empty) {
-            return Err(OpenError::NoDatabaseNamed);
-        }
+        let options = config.primary_options()?;
+        let replicas = config.replica_options()?;
         let mut connection = Server::connect_alone(&options).await?;
         open::check(&mut connection, config.accept_unsafe_flush).await?;
-        let replicas =
-            config.replicas.iter().map(|url| connect_options(url)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self::of(Arc::new(start(config, &options, &replicas)), clock))
     }
 
@@ -143,7 +169,7 @@ impl Mysql {
             payments: Arc::new(payment_store::MysqlPaymentStore::new(Arc::clone(&database))),
             users: Arc::new(user_store::MysqlUserStore::new(Arc::clone(&database))),
             idempotency: Arc::new(idempotency_store::MysqlIdempotencyStore::new(Arc::clone(&database))),
-            sandbox: Arc::new(sandbox::MysqlSandbox::new(Arc::clone(&database), clock)),
+            sandbox: Arc::new(Sandbox::new(Arc::new(MysqlSandboxStore(Arc::clone(&database))), clock)),
             database,
         }
     }

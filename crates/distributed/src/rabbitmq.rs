@@ -19,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use miaosha_app::ports::{Clock, PortError, PortResult};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use self::connection::{Duty, keep_serving};
+use self::connection::{Broker, Duty, FirstAttempt, keep_serving};
 use self::dead_letters::DeadLetters;
 use self::intake::{Intake, IntakeDuty};
 use self::publisher::Publisher;
@@ -36,6 +36,7 @@ use self::request_queue::Routes;
 pub use self::timer_queue::RabbitTimers;
 use self::timer_queue::{Ladder, Schedule, WakeUps};
 use self::topology::Topology;
+use crate::tls::Trust;
 
 const CONFIGURE: &str = "configure RabbitMQ";
 /// Names of exchanges and queues are at most 255 bytes.
@@ -44,8 +45,10 @@ const PREFIX_LEN_MAX: usize = 200;
 /// How to use a broker. All processes of a site must agree on `prefix`, `shards`, `waits` and `parked_for`.
 #[derive(Clone)]
 pub struct RabbitConfig {
-    /// `amqp://user:password@host:port/vhost`.
+    /// `amqp://user:password@host:port/vhost`; with `amqps:`, TLS.
     pub uri: String,
+    /// Whose certificates are believed.
+    pub trust: Trust,
     /// In front of the name of every exchange and queue.
     pub prefix: String,
     /// How many queues the sales are spread over: a hot sale delays only those of its own queue.
@@ -72,6 +75,7 @@ impl RabbitConfig {
     pub fn new(uri: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
+            trust: Trust::default(),
             prefix: "miaosha.".to_owned(),
             shards: 4,
             prefetch: 8,
@@ -86,12 +90,31 @@ impl RabbitConfig {
         }
     }
 
-    fn require_uri(&self) -> PortResult<AMQPUri> {
+    /// Checks what can be checked without a broker.
+    ///
+    /// # Errors
+    /// `Terminal`, with what is wrong.
+    pub fn check(&self) -> PortResult<()> {
+        self.require_ladder()?;
+        self.require_broker().map(drop)
+    }
+
+    fn require_ladder(&self) -> PortResult<Ladder> {
+        let fits = self.shards > 0
+            && self.prefetch > 0
+            && self.unconfirmed_max > 0
+            && self.prefix.len() <= PREFIX_LEN_MAX;
+        let ladder = Ladder::new(self.waits.clone()).filter(|_| fits);
+        ladder.ok_or_else(|| PortError::terminal(CONFIGURE, "a count is zero, or the prefix long"))
+    }
+
+    fn require_broker(&self) -> PortResult<Broker> {
         let mut uri: AMQPUri =
             self.uri.parse().map_err(|reason: String| PortError::terminal(CONFIGURE, reason))?;
         let heartbeat_s = u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1);
         uri.query.heartbeat = Some(heartbeat_s);
-        Ok(uri)
+        let trust = matches!(uri.scheme, AMQPScheme::AMQPS).then_some(&self.trust);
+        Ok(Broker::new(uri, trust))
     }
 }
 
@@ -121,17 +144,10 @@ impl Rabbit {
     /// calls are then answered by `Retryable`. Wants a Tokio runtime, on which its tasks run.
     ///
     /// # Errors
-    /// `Terminal` for a configuration that cannot work.
+    /// `Terminal` for a configuration that cannot work, or TLS that keeps a broker that is there from being used.
     pub async fn connect(config: &RabbitConfig, clock: Arc<dyn Clock>) -> PortResult<Self> {
-        let uri = config.require_uri()?;
-        let fits = config.shards > 0
-            && config.prefetch > 0
-            && config.unconfirmed_max > 0
-            && config.prefix.len() <= PREFIX_LEN_MAX;
-        let ladder = Ladder::new(config.waits.clone()).filter(|_| fits);
-        let ladder =
-            ladder.ok_or_else(|| PortError::terminal(CONFIGURE, "a count is zero, or the prefix long"))?;
-
+        let broker = config.require_broker()?;
+        let ladder = config.require_ladder()?;
         let (stopped, closing) = (CancellationToken::new(), CancellationToken::new());
         let topology = Arc::new(Topology::new(config));
         let lanes = config.shards + 1;
@@ -177,11 +193,11 @@ impl Rabbit {
         let close_on_drop = closing.clone().drop_guard();
         let at_once = CancellationToken::new();
         at_once.cancel();
-        let attempted = start(&tasks, publisher, &uri, at_once, &closing);
+        let first = start(&tasks, publisher, &broker, at_once, &closing);
         let _ =
-            start(&tasks, Arc::new(IntakeDuty(Arc::clone(&intake))), &uri, queue.wanted.clone(), &closing);
-        let _ = start(&tasks, Arc::new(wake_ups), &uri, timers.wanted.clone(), &closing);
-        attempted.cancelled().await;
+            start(&tasks, Arc::new(IntakeDuty(Arc::clone(&intake))), &broker, queue.wanted.clone(), &closing);
+        let _ = start(&tasks, Arc::new(wake_ups), &broker, timers.wanted.clone(), &closing);
+        first.come_to_something().await.map_err(|refusal| PortError::terminal(CONFIGURE, refusal))?;
         let settle_limit = config.settle_limit;
         Ok(Self {
             queue,
@@ -224,20 +240,20 @@ impl Rabbit {
     }
 }
 
-/// Serves a duty once it is wanted, until all is closed. The token tells when the first attempt to connect is over.
+/// Serves a duty once it is wanted, until all is closed.
 fn start(
     tasks: &TaskTracker,
     duty: Arc<dyn Duty>,
-    uri: &AMQPUri,
+    broker: &Broker,
     wanted: CancellationToken,
     closing: &CancellationToken,
-) -> CancellationToken {
-    let attempted = CancellationToken::new();
-    let (uri, closing, first) = (uri.clone(), closing.clone(), attempted.clone());
+) -> Arc<FirstAttempt> {
+    let first = Arc::new(FirstAttempt::default());
+    let (broker, closing, attempted) = (broker.clone(), closing.clone(), Arc::clone(&first));
     tasks.spawn(async move {
         if closing.run_until_cancelled(wanted.cancelled()).await.is_some() {
-            keep_serving(duty.as_ref(), &uri, &first, &closing).await;
+            keep_serving(duty.as_ref(), &broker, &attempted, &closing).await;
         }
     });
-    attempted
+    first
 }

@@ -7,8 +7,9 @@ use miaosha_app::ports::{
     ClaimStore, Clock, IdempotencyStore, Ids, OpenGate, OrderStore, OutcomeBus, PaymentProvider,
     PaymentStore, Ports, Random, RequestQueue, SaleStore, TimerQueue, UserStore,
 };
+use miaosha_app::sandbox::Sandbox;
 
-use crate::sandbox::SandboxProvider;
+use crate::sandbox::SqliteSandboxStore;
 use crate::sqlite::{self, Database, DirectoryLock, OpenError};
 use crate::{InProcessBus, InProcessQueue, InProcessTimers, OsRandom, SystemClock};
 
@@ -47,7 +48,7 @@ pub struct Embedded {
 /// What has to be shut down.
 struct Resources {
     database: Arc<Database>,
-    sandbox: Arc<SandboxProvider>,
+    sandbox: Arc<SqliteSandboxStore>,
     queue: Arc<InProcessQueue>,
     timers: Arc<InProcessTimers>,
     bus: Arc<InProcessBus>,
@@ -69,7 +70,7 @@ impl Embedded {
     pub fn open_with_clock(data_dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let lock = Arc::new(DirectoryLock::take(data_dir)?);
         let database = Arc::new(Database::open(data_dir, &lock, Arc::clone(&clock))?);
-        let sandbox = Arc::new(SandboxProvider::open(data_dir, &lock, Arc::clone(&clock))?);
+        let sandbox = Arc::new(SqliteSandboxStore::open(data_dir, &lock)?);
         let queue = Arc::new(InProcessQueue::new(InProcessQueue::WAITING_MAX));
         let timers = Arc::new(InProcessTimers::new(Arc::clone(&clock)));
         let bus = Arc::new(InProcessBus::new(InProcessBus::BEHIND_MAX));
@@ -83,7 +84,7 @@ impl Embedded {
             queue: Arc::clone(&queue) as _,
             timers: Arc::clone(&timers) as _,
             bus: Arc::clone(&bus) as _,
-            provider: Arc::clone(&sandbox) as _,
+            provider: Arc::new(Sandbox::new(Arc::clone(&sandbox) as _, Arc::clone(&clock))),
             clock,
             random: Arc::new(OsRandom),
             resources: Resources { database, sandbox, queue, timers, bus },

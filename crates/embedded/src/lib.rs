@@ -17,6 +17,5 @@ pub use embedded::Embedded;
 pub use outcome_bus::InProcessBus;
 pub use random::OsRandom;
 pub use request_queue::InProcessQueue;
-pub use sandbox::SandboxProvider;
 pub use sqlite::OpenError;
 pub use timer_queue::InProcessTimers;

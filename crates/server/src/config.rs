@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use engines::{MysqlConfig, RabbitmqConfig, RedisConfig, SecretsConfig};
+pub(crate) use engines::{EnginesConfig, MysqlConfig, RabbitmqConfig, RedisConfig, SecretsConfig};
 
 /// Everything that can be set. The commented example is `deploy/miaosha.example.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) checkout: CheckoutConfig,
     pub(crate) accounts: AccountsConfig,
     pub(crate) push: PushConfig,
+    pub(crate) engines: EnginesConfig,
     pub(crate) redis: RedisConfig,
     pub(crate) rabbitmq: RabbitmqConfig,
     pub(crate) mysql: MysqlConfig,
@@ -137,6 +138,7 @@ impl Default for Config {
             checkout: CheckoutConfig::default(),
             accounts: AccountsConfig::default(),
             push: PushConfig::default(),
+            engines: EnginesConfig::default(),
             redis: RedisConfig::default(),
             rabbitmq: RabbitmqConfig::default(),
             mysql: MysqlConfig::default(),

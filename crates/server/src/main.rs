@@ -54,7 +54,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let as_json = cli.global.json;
     match cli.command {
         Command::Serve(arguments) => serve::serve(&config, &arguments),
-        Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
+        Command::Config(ConfigCommand::Check) => wiring::check(&config).map(|()| ExitCode::SUCCESS),
         Command::Config(ConfigCommand::Print) if as_json => {
             println!("{}", serde_json::to_string(&config)?);
             Ok(ExitCode::SUCCESS)

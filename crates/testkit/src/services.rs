@@ -5,6 +5,7 @@
 //! a database of its own. A test that hurts them starts its own set, and ends or hurts single services by [`Service`].
 //! All end with the value that holds them, and with the process that started them, however that one ends.
 
+mod authority;
 mod client;
 mod daemon;
 mod mariadb;
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+pub use authority::Authority;
 pub use daemon::{Daemon, Service};
 pub use mariadb::{MariaDb, MariaDbServer};
 pub use network::Network;
@@ -35,7 +37,7 @@ pub use waiting::{PATIENCE, wait_until};
 /// The variable by which a test run finds its services: [`Addresses`] as JSON.
 pub const VARIABLE: &str = "TESTKIT_SERVICES";
 
-/// One of each, ready for clients. Dropping it kills them all.
+/// One of each, ready for clients, without TLS, which each has by its own `start_with_tls`. Dropping it kills them all.
 #[derive(Debug)]
 pub struct Services {
     /// Three masters, three replicas.

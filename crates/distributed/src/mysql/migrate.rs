@@ -9,9 +9,10 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 
+use super::MysqlConfig;
 use super::open::OpenError;
 use super::script::Script;
-use super::server::{Server, connect_options};
+use super::server::{Server, connect_error};
 use super::{failure, rows};
 
 /// In order; the version of a schema is how many of them it has seen.
@@ -40,14 +41,14 @@ pub struct Migrated {
     pub to: usize,
 }
 
-/// Brings the database that `url` names up to date; makes it first, if it is missing. Does nothing to one that is up to
+/// Brings the database of the primary up to date; makes it first, if it is missing. Does nothing to one that is up to
 /// date. Waits at most `wait` for another migration of the same database to end.
 ///
 /// # Errors
 /// [`OpenError::Migrating`] if the other one did not end, [`OpenError::NewerSchema`] if a newer program was here, and
 /// what keeps the database from being reached or changed.
-pub async fn migrate(url: &str, wait: Duration) -> Result<Migrated, OpenError> {
-    let options = connect_options(url)?;
+pub async fn migrate(config: &MysqlConfig, wait: Duration) -> Result<Migrated, OpenError> {
+    let options = config.primary_options()?;
     make_database(&options).await?;
     let mut connection = Server::connect_alone(&options).await?;
     // Changing a large table takes its time.
@@ -93,11 +94,11 @@ async fn number(connection: &mut MySqlConnection, query: Script) -> Result<Optio
 /// Nothing, if there is one: an account that may not make databases can migrate its own.
 async fn make_database(options: &MySqlConnectOptions) -> Result<(), OpenError> {
     const UNKNOWN: u16 = 1049;
-    let Some(name) = options.get_database() else { return Err(OpenError::NoDatabaseNamed) };
     let Err(error) = options.connect().await else { return Ok(()) };
     if failure::number(&error) != Some(UNKNOWN) {
-        return Err(error.into());
+        return Err(connect_error(options, error));
     }
+    let name = options.get_database().expect("an address without one is refused");
     let mut connection = options.clone().database("").connect().await?;
     let quoted = name.replace('`', "``");
     let create = format!(

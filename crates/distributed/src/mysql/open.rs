@@ -7,6 +7,7 @@ use super::failure::number;
 use super::migrate::{MIGRATIONS, SELECT_VERSION};
 use super::rows::{self, Read};
 use super::script::Script;
+use crate::tls::TlsRefusal;
 
 /// Why a database was not opened, or not migrated.
 #[derive(Debug, Error)]
@@ -14,6 +15,17 @@ pub enum OpenError {
     /// The server cannot be reached, refuses this account, or the address is no address.
     #[error("cannot use the database server: {0}")]
     Server(#[from] sqlx::Error),
+    /// The server is there, and TLS keeps it from being used.
+    #[error(transparent)]
+    Tls(#[from] TlsRefusal),
+    /// An address that leaves it to the server whether there is TLS.
+    #[error(
+        "ssl-mode=preferred protects from nobody: write ssl-mode=required, or leave it out if the network is private"
+    )]
+    TlsOnlyPreferred,
+    /// An address that says whom to trust.
+    #[error("leave ssl-ca out of the database's address: engines.tls_ca_file is for all engines")]
+    CaInAddress,
     /// The address lacks the database's name.
     #[error("the database's address names no database: write mysql://user:password@host:3306/miaosha")]
     NoDatabaseNamed,

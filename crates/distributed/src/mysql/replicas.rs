@@ -17,7 +17,7 @@ use super::database::spawn_read;
 use super::failure::Failure;
 use super::rows::{self, now_ms};
 use super::script::{Answer, Script};
-use super::server::Server;
+use super::server::{self, Server};
 
 pub(super) const BEAT: &str =
     concat!("UPDATE heartbeats SET at = ", now_ms!(), " WHERE id = 1 AND at <= ", now_ms!(), " - ?");
@@ -43,8 +43,10 @@ pub(super) struct Replicas {
 struct Replica {
     /// For logs and metrics: host and port.
     name: String,
+    options: MySqlConnectOptions,
     server: Server,
     is_usable: AtomicBool,
+    is_refused: AtomicBool,
 }
 
 impl Replicas {
@@ -57,8 +59,10 @@ impl Replicas {
     ) -> Self {
         let replica = |options: &MySqlConnectOptions| Replica {
             name: format!("{}:{}", options.get_host(), options.get_port()),
+            options: options.clone(),
             server: Server::new(options, connections_max, acquire_timeout.min(ANSWER_MAX)),
             is_usable: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
         };
         Self {
             all: options.iter().map(replica).collect(),
@@ -137,6 +141,7 @@ impl Replicas {
 impl Replica {
     /// Takes the verdict down; a change is logged once.
     fn judge(&self, verdict: Result<bool, &Failure>) {
+        self.note_refusal(verdict.err());
         let is_usable = matches!(verdict, Ok(true));
         metrics::gauge!("miaosha_replica_usable", "replica" => self.name.clone())
             .set(f64::from(u8::from(is_usable)));
@@ -147,6 +152,20 @@ impl Replica {
             Ok(true) => tracing::info!(replica = self.name, "a replica is read"),
             Ok(false) => tracing::warn!(replica = self.name, "a replica lags and is left out"),
             Err(failure) => tracing::warn!(replica = self.name, ?failure, "a replica fails and is left out"),
+        }
+    }
+
+    /// One that was never usable has no change to log, and would be missed by nobody.
+    fn note_refusal(&self, failure: Option<&Failure>) {
+        let refusal = match failure {
+            Some(Failure::Database(error)) => server::refusal(&self.options, error),
+            _ => None,
+        };
+        let was_refused = self.is_refused.swap(refusal.is_some(), Ordering::Relaxed);
+        if let Some(refusal) = refusal
+            && !was_refused
+        {
+            tracing::error!(%refusal, "a replica cannot be used as it is configured");
         }
     }
 }

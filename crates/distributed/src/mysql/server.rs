@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions};
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlSslMode};
 use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::open::OpenError;
+use crate::tls::{Address, TlsRefusal, Trust};
 
 /// What every session is set to. The server gives up by itself on a lock after 3 s, on a statement after 10 s (MySQL:
 /// only on reads), and on an idle connection after longer than the pool keeps one.
@@ -69,13 +71,15 @@ impl Server {
     }
 
     /// A connection of its own, outside the pool.
-    pub(super) async fn connect_alone(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+    pub(super) async fn connect_alone(options: &MySqlConnectOptions) -> Result<MySqlConnection, OpenError> {
         let connecting = async {
             let mut connection = options.connect().await?;
             connection.execute(sqlx::raw_sql(SESSION)).await?;
             Ok(connection)
         };
-        timeout(CONNECT_MAX, connecting).await.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into())))
+        let connected = timeout(CONNECT_MAX, connecting).await;
+        let connected = connected.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into())));
+        connected.map_err(|error| connect_error(options, error))
     }
 
     /// Lends a connection.
@@ -90,8 +94,24 @@ impl Server {
 }
 
 /// The options that a URL gives, with what every connection needs.
-pub(super) fn connect_options(url: &str) -> Result<MySqlConnectOptions, sqlx::Error> {
+///
+/// Of the modes that the driver knows, two are left: no TLS, and TLS with a certificate whose authority and host are
+/// verified. What lies between would protect from nobody who can reach the network.
+pub(super) fn connect_options(url: &str, trust: &Trust) -> Result<MySqlConnectOptions, OpenError> {
     let options: MySqlConnectOptions = url.parse()?;
+    if sets(url, ["ssl-ca", "sslca"]) {
+        return Err(OpenError::CaInAddress);
+    }
+    let options = match options.get_ssl_mode() {
+        MySqlSslMode::Preferred if sets(url, ["ssl-mode", "sslmode"]) => {
+            return Err(OpenError::TlsOnlyPreferred);
+        }
+        // The driver's own default is `preferred`.
+        MySqlSslMode::Disabled | MySqlSslMode::Preferred => options.ssl_mode(MySqlSslMode::Disabled),
+        MySqlSslMode::Required | MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity => {
+            options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca_from_pem(trust.pem())
+        }
+    };
     // The session is set by one statement of ours, whole, and not on top of what the server has.
     Ok(options
         .charset("utf8mb4")
@@ -100,6 +120,31 @@ pub(super) fn connect_options(url: &str) -> Result<MySqlConnectOptions, sqlx::Er
         .no_engine_substitution(false)
         .timezone(None)
         .disable_statement_logging())
+}
+
+fn sets(url: &str, names: [&str; 2]) -> bool {
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, _)| names.contains(&name))
+}
+
+/// What a failed attempt to connect means for whoever set the address.
+pub(super) fn connect_error(options: &MySqlConnectOptions, error: sqlx::Error) -> OpenError {
+    match refusal(options, &error) {
+        Some(refusal) => refusal.into(),
+        None => error.into(),
+    }
+}
+
+/// Why a server that is there is not spoken to, if that is what `error` says.
+pub(super) fn refusal(options: &MySqlConnectOptions, error: &sqlx::Error) -> Option<TlsRefusal> {
+    if matches!(options.get_ssl_mode(), MySqlSslMode::Disabled) {
+        return None;
+    }
+    let address = Address::new("MySQL", options.get_host(), options.get_port());
+    TlsRefusal::read(&address, error).or_else(|| {
+        // The driver's own words for a server that offers no TLS, where there is no error of TLS yet.
+        matches!(error, sqlx::Error::Tls(_)).then(|| TlsRefusal::not_spoken(&address))
+    })
 }
 
 /// A connection, lent. Closed when dropped, unless it is given back.
@@ -137,6 +182,44 @@ impl Drop for Lease {
             *self.failed_at.lock() = Some(Instant::now());
             // At once and without a word: the server might not answer.
             drop(connection.detach());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> Result<MySqlSslMode, OpenError> {
+        connect_options(url, &Trust::default()).map(|options| options.get_ssl_mode())
+    }
+
+    #[test]
+    fn tls_is_verified_or_there_is_none() {
+        for (parameters, is_tls) in [
+            ("", false),
+            ("?ssl-mode=disabled", false),
+            ("?ssl-mode=required", true),
+            ("?charset=utf8mb4&sslmode=VERIFY_CA", true),
+            ("?ssl-mode=verify_identity", true),
+        ] {
+            let wanted = if is_tls { MySqlSslMode::VerifyIdentity } else { MySqlSslMode::Disabled };
+            let mode = mode(&format!("mysql://ann:secret@db.example/shop{parameters}")).unwrap();
+            assert!(
+                std::mem::discriminant(&mode) == std::mem::discriminant(&wanted),
+                "{parameters}: {mode:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_that_leaves_tls_or_trust_open_is_refused_without_its_password() {
+        let of =
+            |parameters: &str| mode(&format!("mysql://ann:secret@db.example/shop?{parameters}")).unwrap_err();
+        assert!(matches!(of("ssl-mode=preferred"), OpenError::TlsOnlyPreferred));
+        assert!(matches!(of("ssl-mode=required&ssl-ca=/ca.pem"), OpenError::CaInAddress));
+        for refused in [of("ssl-mode=preferred"), of("ssl-mode=maybe"), of("ssl-ca=x")] {
+            assert!(!format!("{refused} {refused:?}").contains("secret"), "{refused}");
         }
     }
 }

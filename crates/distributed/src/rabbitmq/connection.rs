@@ -6,13 +6,13 @@
 
 use std::net::Shutdown;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::StreamExt as _;
-use lapin::tcp::AMQPUriTcpExt as _;
-use lapin::uri::AMQPUri;
+use lapin::tcp::{AMQPUriTcpExt as _, RustlsConnector};
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties, Event};
 use parking_lot::Mutex;
 use socket2::{SockRef, Socket};
@@ -20,6 +20,8 @@ use thiserror::Error;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+use crate::tls::{Address, TlsRefusal, Trust};
 
 /// For the TCP handshake. Shorter than the next, so that a socket is known by the time that the attempt is given up.
 const DIAL_MAX: Duration = Duration::from_secs(3);
@@ -36,6 +38,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 pub(super) enum Failure {
     #[error(transparent)]
     Broker(#[from] lapin::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsRefusal),
     #[error("{0} took too long")]
     Slow(&'static str),
     #[error("the broker ended the consumer of {0}")]
@@ -46,6 +50,51 @@ pub(super) enum Failure {
     TaskEnded,
     #[error("the connection has ended")]
     Ended,
+}
+
+/// Where the broker is, and what is needed to speak to it.
+#[derive(Clone)]
+pub(super) struct Broker {
+    uri: AMQPUri,
+    tls: Option<RustlsConnector>,
+}
+
+impl Broker {
+    /// With TLS, if there is somebody to trust.
+    pub(super) fn new(uri: AMQPUri, trust: Option<&Trust>) -> Self {
+        let tls = trust.map(|trust| RustlsConnector::from(trust.client_config()));
+        Self { uri, tls }
+    }
+
+    fn refusal(&self, error: &lapin::Error) -> Option<TlsRefusal> {
+        let authority = &self.uri.authority;
+        TlsRefusal::read(&Address::new("RabbitMQ", &authority.host, authority.port), error)
+    }
+}
+
+/// What the first attempt to connect has come to.
+#[derive(Default)]
+pub(super) struct FirstAttempt {
+    is_over: CancellationToken,
+    refusal: OnceLock<TlsRefusal>,
+}
+
+impl FirstAttempt {
+    /// Waits for its end. The error is of a kind that will not pass; the others will.
+    pub(super) async fn come_to_something(&self) -> Result<(), TlsRefusal> {
+        self.is_over.cancelled().await;
+        self.refusal.get().cloned().map_or(Ok(()), Err)
+    }
+
+    fn end(&self, failure: Option<&Failure>) {
+        if let Some(Failure::Tls(refusal)) = failure
+            && !self.is_over.is_cancelled()
+        {
+            // It was set before only if it ended before.
+            let _ = self.refusal.set(refusal.clone());
+        }
+        self.is_over.cancel();
+    }
 }
 
 /// What a connection is for.
@@ -61,12 +110,11 @@ pub(super) trait Duty: Send + Sync {
     fn lost(&self);
 }
 
-/// Serves `duty` on one connection after the other until `closing`. `attempted` is cancelled as soon as the first
-/// attempt has come to something.
+/// Serves `duty` on one connection after the other until `closing`.
 pub(super) async fn keep_serving(
     duty: &dyn Duty,
-    uri: &AMQPUri,
-    attempted: &CancellationToken,
+    broker: &Broker,
+    first: &FirstAttempt,
     closing: &CancellationToken,
 ) {
     let mut pause = PAUSE_MIN;
@@ -75,16 +123,16 @@ pub(super) async fn keep_serving(
         let ready = CancellationToken::new();
         let announce = async {
             ready.cancelled().await;
-            attempted.cancel();
+            first.end(None);
             info!(connection = duty.name(), "connected to RabbitMQ");
             std::future::pending().await
         };
         let failure = tokio::select! {
-            failure = serve_once(duty, uri, &ready, closing) => failure,
+            failure = serve_once(duty, broker, &ready, closing) => failure,
             never = announce => never,
         };
         duty.lost();
-        attempted.cancel();
+        first.end(failure.as_ref());
         let Some(failure) = failure else { return };
         let was_ready = ready.is_cancelled();
         metrics::counter!("miaosha_rabbitmq_failures_total", "connection" => duty.name()).increment(1);
@@ -102,11 +150,11 @@ pub(super) async fn keep_serving(
 /// `None` when closed on purpose.
 async fn serve_once(
     duty: &dyn Duty,
-    uri: &AMQPUri,
+    broker: &Broker,
     ready: &CancellationToken,
     closing: &CancellationToken,
 ) -> Option<Failure> {
-    let wire = match closing.run_until_cancelled(Wire::connect(uri.clone(), duty.name())).await? {
+    let wire = match closing.run_until_cancelled(Wire::connect(broker, duty.name())).await? {
         Ok(wire) => wire,
         Err(failure) => return Some(failure),
     };
@@ -145,14 +193,18 @@ impl Drop for Cutter {
 }
 
 impl Wire {
-    async fn connect(uri: AMQPUri, name: &'static str) -> Result<Self, Failure> {
+    async fn connect(broker: &Broker, name: &'static str) -> Result<Self, Failure> {
         let slot = SocketSlot::default();
         let cutter = Cutter(slot.clone());
         let properties =
             ConnectionProperties::default().with_connection_name(format!("miaosha {name}").into());
         let runtime = lapin::runtime::default_runtime()?;
         let reactor = runtime.clone();
+        let tls = broker.tls.clone();
         let dial = async move |uri: AMQPUri, _| {
+            // In the clear first, so that the socket is known before TLS waits for the broker.
+            let host = uri.authority.host.clone();
+            let uri = AMQPUri { scheme: AMQPScheme::AMQP, ..uri };
             let stream = match timeout(DIAL_MAX, uri.connect_async(&reactor)).await {
                 Ok(connected) => connected?,
                 Err(_) => return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
@@ -160,11 +212,15 @@ impl Wire {
             if let AsyncTcpStream::Plain(plain) = &stream {
                 *slot.0.lock() = Some(SockRef::from(plain.get_ref()).try_clone()?);
             }
-            Ok(stream)
+            match &tls {
+                Some(connector) => Ok(stream.into_rustls(connector, &host).await?),
+                None => Ok(stream),
+            }
         };
-        let connecting = Connection::connector(uri, runtime, dial, properties);
+        let connecting = Connection::connector(broker.uri.clone(), runtime, dial, properties);
         match timeout(CONNECT_MAX, connecting).await {
-            Ok(connection) => Ok(Self { connection: connection?, _cutter: cutter }),
+            Ok(Ok(connection)) => Ok(Self { connection, _cutter: cutter }),
+            Ok(Err(error)) => Err(broker.refusal(&error).map_or_else(|| error.into(), Failure::from)),
             Err(_) => Err(Failure::Slow("connecting")),
         }
     }

@@ -3,19 +3,22 @@
 //! It follows redirections and failovers as far as the client library does. That it is replaced when it is of no use any
 //! more is the work of its owner: [`crate::redis::link`], or the listener of the bus.
 
+mod announced;
+
 use std::time::Duration;
 
-use futures_util::future;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, InfoDict, ProtocolVersion, PushInfo, RedisError,
-    RedisResult, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, InfoDict, ProtocolVersion, PushInfo,
+    RedisError, RedisResult, Value,
 };
 
-use super::config::{OpenError, RedisConfig};
+use super::config::{Nodes, OpenError, RedisConfig};
+use crate::tls::{Address, TlsRefusal};
 
 /// How long making a connection, with all that belongs to it, may take.
 pub(crate) const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -32,7 +35,7 @@ const VERSION_MIN: u32 = 7;
 /// What to connect to.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    nodes: Vec<ConnectionInfo>,
+    nodes: Nodes,
     attempt_timeout: Duration,
     timeout: Duration,
 }
@@ -60,8 +63,11 @@ pub(crate) enum ConnectError {
 
 impl Target {
     pub(crate) fn new(config: &RedisConfig) -> Result<Self, OpenError> {
-        let nodes = config.addresses()?;
-        Ok(Self { nodes, attempt_timeout: config.batch_attempt_timeout, timeout: config.batch_timeout })
+        Ok(Self {
+            nodes: config.nodes()?,
+            attempt_timeout: config.batch_attempt_timeout,
+            timeout: config.batch_timeout,
+        })
     }
 
     /// Connects; what Redis says by itself, of subscriptions and lost connections, goes to `pushes`, which must not
@@ -70,7 +76,7 @@ impl Target {
         &self,
         pushes: Option<impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static>,
     ) -> Result<Connection, ConnectError> {
-        match (self.has_cluster_mode().await?, self.nodes.as_slice()) {
+        match (self.has_cluster_mode().await?, self.nodes.addresses.as_slice()) {
             (true, nodes) => {
                 let mut builder = ClusterClientBuilder::new(nodes.iter().cloned())
                     .use_protocol(ProtocolVersion::RESP3)
@@ -82,6 +88,9 @@ impl Target {
                     .retries(RETRIES)
                     .min_retry_wait(RETRY_WAIT_MIN_MS)
                     .max_retry_wait(RETRY_WAIT_MAX_MS);
+                if let Some(certificates) = &self.nodes.certificates {
+                    builder = builder.certs(certificates.clone());
+                }
                 if let Some(pushes) = pushes {
                     builder = builder.push_sender(pushes);
                 }
@@ -98,16 +107,8 @@ impl Target {
         }
     }
 
-    /// Asks all nodes at once; the first answer counts.
     async fn has_cluster_mode(&self) -> Result<bool, ConnectError> {
-        let config = self.single_config();
-        let asked = self.nodes.iter().map(|node| {
-            Box::pin(async {
-                let mut connection = connect_single(node, &config).await?;
-                redis::cmd("INFO").query_async::<InfoDict>(&mut connection).await
-            })
-        });
-        let (info, _) = future::select_ok(asked).await?;
+        let info = self.info().await?;
         let version: String = info.get("redis_version").unwrap_or_default();
         if version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0) < VERSION_MIN {
             return Err(OpenError::TooOld { found: version }.into());
@@ -115,11 +116,44 @@ impl Target {
         Ok(info.get::<u8>("cluster_enabled").is_some_and(|enabled| enabled == 1))
     }
 
+    /// Asks all nodes at once; the first answer counts. Without any, a failure that will not pass is told before one that
+    /// may.
+    async fn info(&self) -> Result<InfoDict, ConnectError> {
+        let config = self.single_config();
+        let mut asked: FuturesUnordered<_> =
+            self.nodes.addresses.iter().map(|node| ask_single(node, &config)).collect();
+        let mut failure = ConnectError::Late;
+        while let Some(answer) = asked.next().await {
+            match answer {
+                Ok(info) => return Ok(info),
+                Err(_) if matches!(failure, ConnectError::Config(_)) => {}
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
     fn single_config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(self.attempt_timeout))
     }
+}
+
+async fn ask_single(node: &ConnectionInfo, config: &AsyncConnectionConfig) -> Result<InfoDict, ConnectError> {
+    let asked = async {
+        let mut connection = connect_single(node, config).await?;
+        redis::cmd("INFO").query_async(&mut connection).await
+    };
+    asked.await.map_err(|error: RedisError| match refusal(node, &error) {
+        Some(refusal) => OpenError::from(refusal).into(),
+        None => error.into(),
+    })
+}
+
+fn refusal(node: &ConnectionInfo, error: &RedisError) -> Option<TlsRefusal> {
+    let ConnectionAddr::TcpTls { host, port, .. } = node.addr() else { return None };
+    TlsRefusal::read(&Address::new("Redis", host, *port), error)
 }
 
 async fn connect_single(

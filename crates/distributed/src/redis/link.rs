@@ -37,7 +37,8 @@ impl Link {
     pub(crate) async fn open(target: Target) -> Result<Arc<Self>, OpenError> {
         let link = Self { target, connection: RwLock::new(None), is_doubtful: Notify::new() };
         match link.connect().await {
-            Ok(()) => {}
+            // What takes too long is no refusal.
+            Ok(()) => timeout(CONNECT_MAX, link.target.check_announced()).await.unwrap_or(Ok(()))?,
             Err(ConnectError::Config(error)) => return Err(error),
             Err(error) => {
                 warn!(%error, "Redis is away: going on without it until it is back");

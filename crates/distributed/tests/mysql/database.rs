@@ -32,7 +32,7 @@ impl TestDatabase {
     /// One with the schema.
     pub(crate) async fn migrated() -> Self {
         let database = Self::empty().await;
-        migrate(&database.url(), Duration::from_secs(10)).await.unwrap();
+        migrate(&database.config(), Duration::from_secs(10)).await.unwrap();
         database
     }
 

@@ -19,11 +19,11 @@ const WAIT: Duration = Duration::from_secs(30);
 fn a_migration_makes_the_database_and_its_repetition_changes_nothing() {
     run(async {
         let database = TestDatabase::empty().await;
-        let first = migrate(&database.url(), WAIT).await.unwrap();
+        let first = migrate(&database.config(), WAIT).await.unwrap();
         assert!(first.from == 0 && first.to > 0);
         let stores = stores_of(Arc::new(database.connect().await), Box::new(()));
         scene::open_sale(&stores, 9, TERMS).await;
-        let again = migrate(&database.url(), WAIT).await.unwrap();
+        let again = migrate(&database.config(), WAIT).await.unwrap();
         assert_eq!(again, Migrated { from: first.to, to: first.to });
         assert_eq!(scene::ask(&stores, 1..2).await.len(), 1);
     });
@@ -40,7 +40,7 @@ fn a_migration_that_failed_half_way_is_ended_by_the_next() {
         )
         .await
         .unwrap();
-        migrate(&database.url(), WAIT).await.unwrap();
+        migrate(&database.config(), WAIT).await.unwrap();
         assert_eq!(rows(&mut connection, "SELECT at FROM heartbeats WHERE id = 1").await.len(), 1);
         rows(&mut connection, "SELECT 1 FROM order_lines").await;
     });
@@ -50,8 +50,8 @@ fn a_migration_that_failed_half_way_is_ended_by_the_next() {
 fn of_two_migrations_at_once_one_waits_for_the_other() {
     run(async {
         let database = TestDatabase::empty().await;
-        let url = database.url();
-        let (one, other) = join(migrate(&url, WAIT), migrate(&url, WAIT)).await;
+        let config = database.config();
+        let (one, other) = join(migrate(&config, WAIT), migrate(&config, WAIT)).await;
         let mut from = [one.unwrap().from, other.unwrap().from];
         from.sort_unstable();
         assert_eq!(from[0], 0);
@@ -66,7 +66,7 @@ fn a_migration_that_waited_in_vain_does_nothing() {
         let mut other = database.connection().await;
         execute(&mut other, "UPDATE schema_version SET version = 0").await.unwrap();
         rows(&mut other, "SELECT GET_LOCK(CONCAT('miaosha migrate ', MD5(DATABASE())), 1)").await;
-        let refused = migrate(&database.url(), Duration::from_secs(1)).await;
+        let refused = migrate(&database.config(), Duration::from_secs(1)).await;
         assert!(matches!(refused, Err(OpenError::Migrating)), "{refused:?}");
         let version = rows(&mut other, "SELECT version FROM schema_version").await[0].get::<i64, _>(0);
         assert_eq!(version, 0);
@@ -85,7 +85,7 @@ fn another_schema_is_refused_with_what_to_do() {
         execute(&mut connection, "UPDATE schema_version SET version = 99").await.unwrap();
         let newer = connect(&database.config()).await.unwrap_err();
         assert!(matches!(newer, OpenError::NewerSchema { found: 99, .. }), "{newer:?}");
-        assert!(matches!(migrate(&database.url(), WAIT).await, Err(OpenError::NewerSchema { .. })));
+        assert!(matches!(migrate(&database.config(), WAIT).await, Err(OpenError::NewerSchema { .. })));
         execute(&mut connection, "DROP TABLE schema_version").await.unwrap();
         let none = connect(&database.config()).await.unwrap_err();
         assert!(matches!(none, OpenError::OlderSchema { found: 0, .. }), "{none:?}");

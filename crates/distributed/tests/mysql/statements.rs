@@ -123,7 +123,8 @@ fn statements_and_migrations_are_in_the_language_of_both_engines() {
     run(async {
         let database = TestDatabase::empty().await;
         let door = Door::to(&database.servers.primary).await;
-        migrate(&format!("{}/{}", door.url, database.name), std::time::Duration::from_secs(9)).await.unwrap();
+        let config = MysqlConfig::new(format!("{}/{}", door.url, database.name));
+        migrate(&config, std::time::Duration::from_secs(9)).await.unwrap();
         let mut sent = door.take_statements();
         sent.extend(recorded(&database).await);
         assert!(sent.iter().any(|statement| statement.contains("CREATE TABLE IF NOT EXISTS claims")));

@@ -46,7 +46,7 @@ impl Site {
         OsRandom.fill(&mut bytes);
         let name = format!("miaosha_test_{:016x}", u64::from_ne_bytes(bytes));
         let site = Self { name, services: Addresses::of_this_run(), _alone: alone };
-        migrate(&site.mysql().primary, CALL_MAX).await.unwrap();
+        migrate(&site.mysql(), CALL_MAX).await.unwrap();
         let first = Process::start(&site, 0, Wiring::default()).await;
         let sale = Sale { terms, ..scene::plain_sale(SALE) };
         first.ports.sales.create(&sale, &Book::new(stock, &terms)).await.unwrap();

@@ -1,5 +1,7 @@
 //! Where the engines of a fleet are, and the secrets that its processes share.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,11 +13,21 @@ use super::Config;
 /// Settings that are lists, separated by commas where the environment gives them.
 pub(super) const LISTS: [&str; 3] = ["redis.nodes", "mysql.replicas", "secrets.older_signing_keys"];
 
+/// What holds for all engines.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EnginesConfig {
+    /// A PEM file of authorities whose certificates are believed besides those of the system's; empty for none.
+    pub(crate) tls_ca_file: PathBuf,
+}
+
 /// Redis Cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RedisConfig {
-    /// Some nodes of the cluster, as `host:port`; the others are found through them.
+    /// Some nodes of the cluster, as `host:port` or `rediss://user:password@host:port`, which is with TLS; the others are
+    /// found through them.
+    #[serde(serialize_with = "users_hidden")]
     pub(crate) nodes: Vec<String>,
     /// Before every key and channel, for several sites on one cluster.
     pub(crate) prefix: String,
@@ -25,7 +37,7 @@ pub(crate) struct RedisConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RabbitmqConfig {
-    /// Such as `amqp://user:password@host:5672/%2f`.
+    /// Such as `amqp://user:password@host:5672/%2f`, or with TLS `amqps://user:password@host:5671/%2f`.
     #[serde(serialize_with = "hidden")]
     pub(crate) uri: String,
     /// Before the name of every exchange and queue, for several sites on one broker.
@@ -38,7 +50,7 @@ pub(crate) struct RabbitmqConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MysqlConfig {
-    /// Such as `mysql://user:password@host:3306/miaosha`.
+    /// Such as `mysql://user:password@host:3306/miaosha`; with `?ssl-mode=required`, TLS.
     #[serde(serialize_with = "hidden")]
     pub(crate) primary: String,
     /// Read replicas, in the same form.
@@ -144,6 +156,13 @@ fn all_hidden<S: Serializer>(secrets: &[String], serializer: S) -> Result<S::Ok,
     serializer.collect_seq(secrets.iter().map(|_| "(hidden)"))
 }
 
+fn users_hidden<S: Serializer>(nodes: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(nodes.iter().map(|node| match node.rsplit_once('@') {
+        Some((_, address)) => format!("(hidden)@{address}"),
+        None => node.clone(),
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,10 +188,12 @@ mod tests {
         let mut config = Config::default();
         config.mysql.primary = "mysql://root:hunter2@db/miaosha".to_owned();
         config.mysql.replicas = vec![config.mysql.primary.clone()];
+        config.redis.nodes = vec!["rediss://root:hunter2@redis:6379".to_owned(), "redis:6380".to_owned()];
         config.rabbitmq.uri = "amqp://guest:hunter2@mq".to_owned();
         config.secrets.signing_key = "k1:hunter2".to_owned();
         config.secrets.older_signing_keys = vec!["k0:hunter2".to_owned()];
         let printed = toml::to_string(&config).unwrap();
         assert!(!printed.contains("hunter2") && printed.contains("(hidden)"), "{printed}");
+        assert!(printed.contains("redis:6379") && printed.contains("redis:6380"), "{printed}");
     }
 }

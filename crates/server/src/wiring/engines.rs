@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use miaosha_app::Ports;
 use miaosha_app::ports::{Clock, IdempotencyStore, Ids, PeopleCap, Random};
+use miaosha_distributed::Trust;
 use miaosha_distributed::mysql::{self, Mysql};
 use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig};
 use miaosha_distributed::redis::{Redis, RedisConfig};
@@ -97,10 +98,13 @@ impl Distributed {
     async fn connect(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(OsRandom);
-        let mysql = Mysql::connect(&mysql_config(config), clock.clone()).await.context("mysql.primary")?;
-        let redis = Redis::connect(&redis_config(config), random.as_ref()).await.context("redis.nodes")?;
+        let trust = trust(config)?;
+        let mysql =
+            Mysql::connect(&mysql_config(config, &trust), clock.clone()).await.context("mysql.primary")?;
+        let redis =
+            Redis::connect(&redis_config(config, &trust), random.as_ref()).await.context("redis.nodes")?;
         let rabbitmq =
-            Rabbit::connect(&rabbit_config(config), clock.clone()).await.context("rabbitmq.uri")?;
+            Rabbit::connect(&rabbit_config(config, &trust), clock.clone()).await.context("rabbitmq.uri")?;
         Ok(Self { mysql, redis, rabbitmq, clock, random })
     }
 
@@ -138,17 +142,38 @@ impl Distributed {
     }
 }
 
+/// Checks what can be checked of the engines without asking one.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    if config.backend == Backend::Embedded {
+        return Ok(());
+    }
+    let trust = trust(config)?;
+    mysql_config(config, &trust).check().context("mysql.primary and mysql.replicas")?;
+    redis_config(config, &trust).check().context("redis.nodes")?;
+    rabbit_config(config, &trust).check().context("rabbitmq.uri")
+}
+
 /// Brings the schema of the primary up to date.
 pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let migrated = mysql::migrate(&config.mysql.primary, MIGRATING_MAX).await.context("mysql.primary")?;
+    let primary = mysql_config(config, &trust(config)?);
+    let migrated = mysql::migrate(&primary, MIGRATING_MAX).await.context("mysql.primary")?;
     info!(from = migrated.from, to = migrated.to, "the schema is up to date");
     Ok(())
 }
 
-fn mysql_config(config: &Config) -> mysql::MysqlConfig {
+fn trust(config: &Config) -> anyhow::Result<Trust> {
+    let file = &config.engines.tls_ca_file;
+    if file.as_os_str().is_empty() {
+        return Ok(Trust::default());
+    }
+    Trust::with_authorities(file).context("engines.tls_ca_file")
+}
+
+fn mysql_config(config: &Config, trust: &Trust) -> mysql::MysqlConfig {
     let settings = &config.mysql;
     mysql::MysqlConfig {
         replicas: settings.replicas.clone(),
+        trust: trust.clone(),
         transactions_max: settings.connections_max / 2,
         reads_max: settings.connections_max - settings.connections_max / 2,
         lag_max: Duration::from_millis(settings.replica_lag_max_ms),
@@ -157,16 +182,54 @@ fn mysql_config(config: &Config) -> mysql::MysqlConfig {
     }
 }
 
-fn redis_config(config: &Config) -> RedisConfig {
+fn redis_config(config: &Config, trust: &Trust) -> RedisConfig {
     let settings = &config.redis;
-    RedisConfig { key_prefix: settings.prefix.clone(), ..RedisConfig::new(settings.nodes.clone()) }
+    RedisConfig {
+        key_prefix: settings.prefix.clone(),
+        trust: trust.clone(),
+        ..RedisConfig::new(settings.nodes.clone())
+    }
 }
 
-fn rabbit_config(config: &Config) -> RabbitConfig {
+fn rabbit_config(config: &Config, trust: &Trust) -> RabbitConfig {
     let settings = &config.rabbitmq;
     RabbitConfig {
         prefix: settings.prefix.clone(),
+        trust: trust.clone(),
         shards: settings.shards.into(),
         ..RabbitConfig::new(settings.uri.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn addresses_and_authorities_are_checked_without_asking_an_engine() {
+        type Spoil = fn(&mut Config);
+        let mut good = Config { backend: Backend::Distributed, ..Config::default() };
+        good.redis.nodes = vec!["rediss://ann:secret@redis.invalid:6379".to_owned()];
+        good.rabbitmq.uri = "amqps://ann:secret@mq.invalid/%2f".to_owned();
+        good.mysql.primary = "mysql://ann:secret@db.invalid/shop?ssl-mode=required".to_owned();
+        check(&good).unwrap();
+
+        let spoil: [(&str, Spoil); 4] = [
+            ("engines.tls_ca_file", |config| config.engines.tls_ca_file = PathBuf::from("/nowhere/ca.pem")),
+            ("redis.nodes", |config| config.redis.nodes.push("redis.invalid:6380".to_owned())),
+            ("rabbitmq.uri", |config| config.rabbitmq.shards = 0),
+            ("mysql.primary", |config| {
+                config.mysql.replicas =
+                    vec!["mysql://ann:secret@db.invalid/shop?ssl-mode=preferred".to_owned()];
+            }),
+        ];
+        for (setting, spoil) in spoil {
+            let mut bad = good.clone();
+            spoil(&mut bad);
+            let refusal = format!("{:#}", check(&bad).unwrap_err());
+            assert!(refusal.contains(setting) && !refusal.contains("secret"), "{refusal}");
+        }
     }
 }

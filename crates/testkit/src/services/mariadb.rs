@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use super::authority::Authority;
 use super::client::ask;
 use super::daemon::{Daemon, Service};
 use super::port::Port;
@@ -35,6 +36,15 @@ pub struct MariaDbServer {
 impl MariaDb {
     /// Starts all with empty data, and waits until the replicas follow.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_as(None)
+    }
+
+    /// The same, for clients with TLS as well.
+    pub fn start_with_tls(authority: &Authority) -> anyhow::Result<Self> {
+        Self::start_as(Some(authority))
+    }
+
+    fn start_as(authority: Option<&Authority>) -> anyhow::Result<Self> {
         let scratch = Scratch::new("mariadb")?;
         let template = scratch.directory("template")?;
         install(&template)?;
@@ -43,7 +53,7 @@ impl MariaDb {
                 let directory = scratch.directory(&id.to_string())?;
                 fs::create_dir(temporary(&directory))?;
                 copy(&template.join("data"), &directory.join("data"))?;
-                MariaDbServer::new(id, &directory)
+                MariaDbServer::new(id, &directory, authority)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         servers.iter().try_for_each(|server| server.daemon.spawn())?;
@@ -73,9 +83,16 @@ impl MariaDb {
 }
 
 impl MariaDbServer {
-    fn new(id: u16, directory: &Path) -> anyhow::Result<Self> {
+    fn new(id: u16, directory: &Path, authority: Option<&Authority>) -> anyhow::Result<Self> {
         let port = Port::lease()?;
-        let settings = settings(id, port.number(), directory);
+        let mut settings = settings(id, port.number(), directory);
+        if let Some(authority) = authority {
+            settings.extend([
+                format!("--ssl-ca={}", authority.file().display()),
+                format!("--ssl-cert={}", authority.certificate().display()),
+                format!("--ssl-key={}", authority.key().display()),
+            ]);
+        }
         let number = port.number();
         let daemon = Daemon::new(
             format!("mariadb-{id}"),

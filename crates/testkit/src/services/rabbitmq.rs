@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::authority::Authority;
 use super::daemon::{Daemon, Service};
 use super::port::Port;
 use super::process::guarded;
@@ -25,17 +26,28 @@ pub struct RabbitMq {
     _distribution_port: Port,
     _name_server: Daemon,
     scratch: Scratch,
+    has_tls: bool,
 }
 
 impl RabbitMq {
     /// Starts one with empty data, and waits until it takes connections.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_as(None)
+    }
+
+    /// The same, and it speaks TLS only.
+    pub fn start_with_tls(authority: &Authority) -> anyhow::Result<Self> {
+        Self::start_as(Some(authority))
+    }
+
+    fn start_as(authority: Option<&Authority>) -> anyhow::Result<Self> {
+        let has_tls = authority.is_some();
         let scratch = Scratch::new("rabbitmq")?;
         let directory = scratch.path().to_owned();
         let name_server = start_name_server(&directory)?;
         let port = Port::lease()?;
         let distribution_port = Port::lease()?;
-        write_settings(&directory, &port)?;
+        write_settings(&directory, &port, authority)?;
 
         let environment: Vec<(&str, String)> = vec![
             ("HOME", path(&directory)),
@@ -70,15 +82,23 @@ impl RabbitMq {
                 command.envs(environment.iter().map(|(key, value)| (key, value)));
                 command
             },
-            move || speaks_amqp(address),
+            // The listener opens last of all.
+            move || if has_tls { answers(address) } else { speaks_amqp(address) },
         );
         broker.start().context("is rabbitmq-server installed?")?;
-        Ok(Self { broker, _distribution_port: distribution_port, _name_server: name_server, scratch })
+        Ok(Self {
+            broker,
+            _distribution_port: distribution_port,
+            _name_server: name_server,
+            scratch,
+            has_tls,
+        })
     }
 
     /// For clients: user `guest`, virtual host `/`.
     pub fn uri(&self) -> String {
-        uri_at(self.address())
+        let uri = uri_at(self.address());
+        if self.has_tls { uri.replacen("amqp:", "amqps:", 1) } else { uri }
     }
 
     /// Waits until a quorum queue of the virtual host `/` outlives a kill of the broker.
@@ -138,17 +158,31 @@ fn start_name_server(directory: &Path) -> anyhow::Result<Daemon> {
     Ok(name_server)
 }
 
-fn write_settings(directory: &Path, port: &Port) -> anyhow::Result<()> {
+fn write_settings(directory: &Path, port: &Port, authority: Option<&Authority>) -> anyhow::Result<()> {
+    let address = port.address();
+    let listener = match authority {
+        None => format!("listeners.tcp.1 = {address}"),
+        Some(authority) => format!(
+            "listeners.tcp = none\n\
+             listeners.ssl.1 = {address}\n\
+             ssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_none",
+            authority.file().display(),
+            authority.certificate().display(),
+            authority.key().display(),
+        ),
+    };
     let settings = format!(
-        "listeners.tcp.1 = {}\n\
+        "{listener}\n\
          log.console = true\n\
          log.file = false\n\
          # A machine that is nearly full, or a container that says so, would block every publisher.\n\
          vm_memory_high_watermark.absolute = 1GiB\n\
          disk_free_limit.absolute = 1MB\n\
          # Half a gigabyte unless said, and it is kept in memory.\n\
-         raft.wal_max_size_bytes = 33554432\n",
-        port.address(),
+         raft.wal_max_size_bytes = 33554432\n"
     );
     fs::write(directory.join("rabbitmq.conf"), settings)?;
     fs::write(directory.join("enabled_plugins"), "[].\n")?;
@@ -167,7 +201,7 @@ fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// The listener opens last of all, and answers the protocol header with a method frame.
+/// Whether a broker answers the protocol header with a method frame.
 fn speaks_amqp(address: SocketAddr) -> bool {
     const METHOD_FRAME: u8 = 1;
     let ask = || -> std::io::Result<u8> {

@@ -2,12 +2,14 @@
 //! makeable anew.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
 
 use crate::fault_proxy::FaultProxy;
 
+use super::authority::Authority;
 use super::client::ask;
 use super::daemon::{Daemon, Service};
 use super::port::Port;
@@ -34,13 +36,21 @@ pub struct RedisCluster {
 pub struct RedisNode {
     daemon: Daemon,
     bus_port: Port,
+    /// Of the authority, where the node speaks TLS only.
+    authority: Option<PathBuf>,
 }
 
 impl RedisCluster {
     /// Starts one without keys, and waits until it is whole.
     pub fn start() -> anyhow::Result<Self> {
         let nodes = (0..NODES).map(|_| RedisNode::lease_ports()).collect::<anyhow::Result<Vec<_>>>()?;
-        Self::form(nodes, Vec::new())
+        Self::form(nodes, Vec::new(), None)
+    }
+
+    /// The same, where clients and nodes speak to nodes by TLS only.
+    pub fn start_with_tls(authority: &Authority) -> anyhow::Result<Self> {
+        let nodes = (0..NODES).map(|_| RedisNode::lease_ports()).collect::<anyhow::Result<Vec<_>>>()?;
+        Self::form(nodes, Vec::new(), Some(authority))
     }
 
     /// The same, where every node announces its proxy instead of itself, so that clients, which follow what nodes announce, reach it
@@ -54,15 +64,19 @@ impl RedisCluster {
             .iter()
             .map(|(port, _)| FaultProxy::start(port.address()))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        Self::form(nodes, proxies)
+        Self::form(nodes, proxies, None)
     }
 
-    fn form(nodes: Vec<(Port, Port)>, proxies: Vec<FaultProxy>) -> anyhow::Result<Self> {
+    fn form(
+        nodes: Vec<(Port, Port)>,
+        proxies: Vec<FaultProxy>,
+        authority: Option<&Authority>,
+    ) -> anyhow::Result<Self> {
         let scratch = Scratch::new("redis")?;
         let nodes = nodes
             .into_iter()
             .enumerate()
-            .map(|(index, ports)| RedisNode::start(&scratch, index, ports, proxies.get(index)))
+            .map(|(index, ports)| RedisNode::start(&scratch, index, ports, proxies.get(index), authority))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let cluster = Self { nodes, proxies, _scratch: scratch };
         cluster.assign_slots()?;
@@ -186,13 +200,24 @@ impl RedisNode {
         index: usize,
         (port, bus_port): (Port, Port),
         proxy: Option<&FaultProxy>,
+        authority: Option<&Authority>,
     ) -> anyhow::Result<Self> {
         let directory = scratch.directory(&index.to_string())?;
         let (number, bus_number) = (port.number(), bus_port.number());
         let announced = proxy.map_or(number, |proxy| proxy.address().port());
+        let ports = match authority {
+            None => format!("--port {number} --cluster-announce-port {announced}"),
+            Some(authority) => format!(
+                "--port 0 --tls-port {number} --cluster-announce-tls-port {announced} --tls-cluster yes \
+                 --tls-replication yes --tls-auth-clients no --tls-cert-file {} --tls-key-file {} --tls-ca-cert-file {}",
+                authority.certificate().display(),
+                authority.key().display(),
+                authority.file().display(),
+            ),
+        };
         let settings = [
-            format!("--port {number} --cluster-port {bus_number}"),
-            format!("--cluster-announce-port {announced} --cluster-announce-bus-port {bus_number}"),
+            ports,
+            format!("--cluster-port {bus_number} --cluster-announce-bus-port {bus_number}"),
             format!("--dir {}", directory.display()),
             "--bind 127.0.0.1 --cluster-announce-ip 127.0.0.1 --protected-mode no".to_owned(),
             "--cluster-enabled yes --cluster-config-file nodes.conf".to_owned(),
@@ -209,6 +234,8 @@ impl RedisNode {
             .map(str::to_owned)
             .chain([String::new()])
             .collect();
+        let authority = authority.map(Authority::file);
+        let asked_by = authority.clone();
         let daemon = Daemon::new(
             format!("redis-{index}"),
             port,
@@ -219,17 +246,18 @@ impl RedisNode {
                 command
             },
             move || {
-                client(number).arg("PING").output().is_ok_and(|output| output.stdout.starts_with(b"PONG"))
+                let answer = client(number, asked_by.as_ref()).arg("PING").output();
+                answer.is_ok_and(|output| output.stdout.starts_with(b"PONG"))
             },
         );
         daemon.start().context("is redis-server installed?")?;
-        Ok(Self { daemon, bus_port })
+        Ok(Self { daemon, bus_port, authority })
     }
 
     /// Sends one command to this very node and returns its answer as `redis-cli` prints it for programs. An error answer
     /// is an error.
     pub fn command(&self, words: &[&str]) -> anyhow::Result<String> {
-        ask(client(self.address().port()).args(words))
+        ask(client(self.address().port(), self.authority.as_ref()).args(words))
     }
 
     fn sees_a_whole_cluster(&self) -> anyhow::Result<bool> {
@@ -246,10 +274,13 @@ impl Service for RedisNode {
     }
 }
 
-fn client(port: u16) -> Command {
+fn client(port: u16, authority: Option<&PathBuf>) -> Command {
     // A frozen node would be waited for without end.
     let mut command = Command::new("timeout");
     command.args(["5", "redis-cli", "-e", "-h", "127.0.0.1", "-p"]).arg(port.to_string());
+    if let Some(authority) = authority {
+        command.args(["--tls", "--cacert"]).arg(authority);
+    }
     command
 }
 

@@ -1,0 +1,61 @@
+//! RabbitMQ over TLS.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use miaosha_distributed::Trust;
+use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig};
+use miaosha_embedded::SystemClock;
+use miaosha_testkit::contract::queue::{self, Queue};
+use miaosha_testkit::contract::run;
+use miaosha_testkit::contract::timers::{self, Timers};
+use miaosha_testkit::services::{Addresses, Authority, RabbitMq};
+
+use crate::{assert_says, misnamed, trust};
+
+fn config(uri: &str, trust: Trust) -> RabbitConfig {
+    RabbitConfig { trust, ..RabbitConfig::new(uri) }
+}
+
+async fn connect(config: &RabbitConfig) -> Rabbit {
+    Rabbit::connect(config, Arc::new(SystemClock)).await.unwrap()
+}
+
+async fn refusal(config: &RabbitConfig) -> String {
+    let refused = Rabbit::connect(config, Arc::new(SystemClock)).await.expect_err("it is to be refused");
+    assert!(refused.is_terminal(), "{refused:?}");
+    refused.source().expect("there is a reason").to_string()
+}
+
+#[test]
+fn a_broker_with_tls_is_used_if_its_certificate_is_right_and_refused_if_not() {
+    let (authority, other) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let broker = RabbitMq::start_with_tls(&authority).unwrap();
+    let uri = broker.uri();
+    run(async {
+        let rabbit = connect(&config(&uri, trust(&authority))).await;
+        let queue = Queue { queue: rabbit.queue(), shut_down: Box::new(|| {}) };
+        queue::a_batch_is_delivered_whole_and_for_the_first_time(queue).await;
+        let timers =
+            Timers { timers: rabbit.timers(), clock: Arc::new(SystemClock), shut_down: Box::new(|| {}) };
+        timers::a_wake_up_that_is_due_comes_at_once(timers).await;
+        rabbit.close().await;
+
+        for trust in [trust(&other), Trust::default()] {
+            let untrusted = refusal(&config(&uri, trust)).await;
+            assert_says(&untrusted, &["RabbitMQ at 127.0.0.1:", "engines.tls_ca_file", "tls_untrusted"]);
+        }
+
+        let wrong_name = refusal(&config(&misnamed(&uri), trust(&authority))).await;
+        assert_says(&wrong_name, &["RabbitMQ at localhost:", "tls_wrong_name"]);
+    });
+}
+
+#[test]
+fn a_broker_that_does_not_speak_tls_is_refused() {
+    let uri = Addresses::of_this_run().rabbitmq.replacen("amqp:", "amqps:", 1);
+    run(async {
+        let plain = refusal(&config(&uri, Trust::default())).await;
+        assert_says(&plain, &["RabbitMQ at 127.0.0.1:", "the port that TLS is on", "tls_not_spoken"]);
+    });
+}
