@@ -18,11 +18,12 @@ pub const ENDS_MAX: usize = CHANGES_MAX / 2;
 /// What is read under the lock before settling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Reservations whose `hold_until` has passed, at most [`ENDS_MAX`], the longest due first.
+    /// Reservations whose `hold_until` has passed, at most [`ENDS_MAX`], the longest due first. They stay as they are
+    /// until the transaction ends.
     pub due: Vec<Claim>,
     /// The first of those who stand by, by `seq`: [`CHANGES_MAX`], or all if they are fewer.
     pub heads: Vec<Claim>,
-    /// How many claims are reserved or paying.
+    /// How many claims are reserved or paying: those that are due, and others.
     pub holding: u64,
 }
 
@@ -132,8 +133,8 @@ impl<'a> Settlement<'a> {
             self.book.standing -= claim.quantity;
         } else {
             self.book.taken -= claim.quantity;
-            // A payment needs no lock of the sale: the claim may have been sold between being read and being counted.
-            // Then the commit meets a changed row, and all of this is done again.
+            // A payment needs no lock of the sale: whoever gives up may have paid between being read and being counted.
+            // Then the commit meets a changed row, and nothing of this is written.
             self.holding = self.holding.saturating_sub(1);
         }
         self.changes.push(claim.change_to(end));

@@ -64,7 +64,8 @@ pub trait SaleTx: Send {
     /// The claims of these people in this sale, of those who have one.
     async fn claims_of(&mut self, users: &[UserId]) -> PortResult<HashMap<UserId, Claim>>;
 
-    /// What is needed to settle, within the bounds that [`Standing`] names.
+    /// What is needed to settle, within the bounds that [`Standing`] names. No payment step changes what is due before this
+    /// transaction has ended, and a claim that a step holds at this moment is left out or waited for.
     async fn standing(&mut self) -> PortResult<Standing>;
 
     /// Writes the book, the claims, and an event for each change, all or nothing, durable when it returns `Ok`.
