@@ -27,6 +27,15 @@ pub struct Standing {
     pub holding: u64,
 }
 
+/// What is known of a sale's claims without its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// The first `hold_until` of its reservations.
+    pub first_end: Option<Timestamp>,
+    /// Whether any claim is reserved or paying.
+    pub is_holding: bool,
+}
+
 /// What settling did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
@@ -49,6 +58,17 @@ pub fn settle(terms: &Terms, book: &mut Book, standing: Standing, now: Timestamp
     }
     work.put_up_incoming();
     work.finish(terms, before, now, is_full)
+}
+
+/// Whether [`settle`] may have something to do at `now`. If not, it would change nothing: all that it needs besides the
+/// claims that [`Outlook`] tells of is in the book.
+pub fn has_work(terms: &Terms, book: &Book, outlook: Outlook, now: Timestamp) -> bool {
+    let holding = u64::from(outlook.is_holding);
+    let mut after = *book;
+    settle(terms, &mut after, Standing { due: Vec::new(), heads: Vec::new(), holding }, now);
+    let has_due = outlook.first_end.is_some_and(|end| end <= now);
+    let has_heads = after.standing > 0 && (after.standby_over || after.free() > 0);
+    has_due || has_heads || after != *book
 }
 
 /// Gives up a standby or a reservation.

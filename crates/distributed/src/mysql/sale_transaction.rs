@@ -172,7 +172,7 @@ pub(super) fn changed(failure: Failure) -> Failure {
 
 /// The column of this name: false only if the sale can change no more by itself.
 pub(super) fn may_change(book: &Book, holding: Option<u64>) -> bool {
-    !book.standby_over || book.standing > 0 || book.incoming > 0 || holding != Some(0)
+    book.may_change() || holding != Some(0)
 }
 
 fn holding_after(before: u64, changes: &[ClaimChange]) -> u64 {

@@ -6,6 +6,7 @@
 
 mod crowd;
 mod faults;
+mod idle;
 mod outages;
 mod site;
 #[path = "../support/mod.rs"]
