@@ -109,6 +109,12 @@ impl Board {
         sale.clone()
     }
 
+    /// Takes in a book as it was read from the database. False if the sale is not known: read its row.
+    pub(crate) fn hear(&self, id: SaleId, book: Book, now: Timestamp) -> bool {
+        let known = self.lookup(id);
+        known.inspect(|sale| sale.hear(book, now)).is_some()
+    }
+
     /// Takes in news, and returns what of it is new. `None` if the sale is not known: read its row first.
     pub fn apply(&self, outcomes: &Outcomes, now: Timestamp) -> Option<News> {
         Some(self.lookup(outcomes.sale)?.apply(outcomes, now))
@@ -271,6 +277,12 @@ impl BoardSale {
         let (state, standby) = self.take_untold(now);
         let has_news = state.is_some() || standby.is_some();
         has_news.then(|| News { sale: self, state, standby, claims: Vec::new(), rejected: Vec::new() })
+    }
+
+    /// Notes that its book was still the newest at this moment.
+    pub(crate) fn confirm(&self, as_of: Timestamp) {
+        let mut heard = self.heard.write();
+        heard.at = heard.at.max(as_of);
     }
 
     fn hear(&self, book: Book, now: Timestamp) {

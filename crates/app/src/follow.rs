@@ -1,7 +1,8 @@
 //! Keeps a node's board true, and tells those who tell people.
 //!
-//! News over the bus is the fast path. Each second the events of the last ten seconds are read as well, so that lost
-//! news is made good, and after a longer gap every claim of every sale is read again.
+//! News over the bus is the fast path. Each second the events of the last ten seconds are read as well, and the books of
+//! the sales that may still change by themselves, so that lost news is made good; after a longer gap every claim of every
+//! sale is read again. A quiet second costs two statements, however many sales there are.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tracing::warn;
 
 use crate::board::{Board, BoardSale, News};
 use crate::model::Outcomes;
-use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports};
+use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports, UnsettledSale};
 
 /// How often events are read, at least.
 pub const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +27,9 @@ const EVENT_IDS_MAX: u32 = 200_000;
 const EVENTS_PAGE: usize = 1_000;
 const CLAIMS_PAGE: u32 = 1_000;
 const SALES_PAGE: u32 = 200;
+/// How often the newest sales are read, for what no other reading shows when its news was lost: a sale that came and went
+/// between two seconds, and what somebody does to one that is over (closes it, puts a refunded unit back).
+const SALES_EVERY: Duration = Duration::from_secs(10);
 
 /// Hears what is new on the board. Called in order; must not block.
 pub trait Listener: Send + Sync {
@@ -42,6 +46,9 @@ pub struct Follower {
     seen: HashSet<u64>,
     /// By sale, the `seq` up to which every claim ever made was read at least once.
     read_to: HashMap<SaleId, u64>,
+    /// The sales that might still change by themselves when that was read last.
+    unsettled: HashSet<SaleId>,
+    sales_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
 }
 
@@ -56,6 +63,8 @@ impl Follower {
             subscription,
             seen: HashSet::new(),
             read_to: HashMap::new(),
+            unsettled: HashSet::new(),
+            sales_read_at: None,
             caught_up_at: None,
         }
     }
@@ -101,6 +110,8 @@ impl Follower {
         // Judged only now: a list that was slow to come may reach back less far than the last one was taken.
         let listed = self.ports.clock.now();
         let has_gap = self.caught_up_at.is_none_or(|at| listed.saturating_since(at) > CATCH_UP_SPAN / 2);
+        // Before every sale is read: one that settles in between is then read again.
+        let unsettled = self.ports.sales.list_unsettled().await?;
         if has_gap {
             self.read_to.clear();
             self.read_sales().await?;
@@ -108,7 +119,7 @@ impl Follower {
                 self.read_new_claims(&sale).await?;
             }
         } else {
-            self.read_current_sales().await?;
+            self.read_changed_sales(&unsettled).await?;
             let unseen: Vec<u64> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
             for page in unseen.chunks(EVENTS_PAGE) {
                 let claims = self.ports.claims.list_by_events(page).await?;
@@ -121,6 +132,8 @@ impl Follower {
             }
         }
         self.seen = ids.into_iter().collect();
+        self.unsettled = unsettled.into_iter().map(|sale| sale.id).collect();
+        self.confirm_settled(began);
         self.caught_up_at = Some(began);
         self.board.note_claims(began);
         Ok(())
@@ -154,30 +167,55 @@ impl Follower {
     }
 
     async fn read_sales(&mut self) -> PortResult<()> {
+        let began = self.ports.clock.now();
         let mut before = None;
-        loop {
-            let rows = self.ports.sales.list(before, SALES_PAGE, Freshness::Fresh).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            before = Some(last.sale.id);
-            for row in rows {
-                self.board.put(row, self.ports.clock.now());
-            }
+        while let Some(last) = self.read_page(before).await? {
+            before = Some(last);
         }
+        self.sales_read_at = Some(began);
+        Ok(())
     }
 
-    /// The newest sales, and older ones that may still change by themselves.
-    async fn read_current_sales(&mut self) -> PortResult<()> {
-        let rows = self.ports.sales.list(None, SALES_PAGE, Freshness::Fresh).await?;
-        let oldest = rows.last().map(|row| row.sale.id);
+    /// Reads a page of sales, newest first; the last of it.
+    async fn read_page(&mut self, before: Option<SaleId>) -> PortResult<Option<SaleId>> {
+        let rows = self.ports.sales.list(before, SALES_PAGE, Freshness::Fresh).await?;
+        let last = rows.last().map(|row| row.sale.id);
         for row in rows {
             self.board.put(row, self.ports.clock.now());
         }
-        for id in self.ports.sales.list_unsettled().await? {
-            if oldest.is_some_and(|oldest| id < oldest) {
-                self.read_sale(id).await?;
-            }
+        Ok(last)
+    }
+
+    /// Takes in the books of unsettled sales, and reads the rows of those that are new, and once more of those that have
+    /// settled since they were heard of.
+    async fn read_changed_sales(&mut self, unsettled: &[UnsettledSale]) -> PortResult<()> {
+        let now = self.ports.clock.now();
+        let unknown = unsettled.iter().filter(|sale| !self.board.hear(sale.id, sale.book, now));
+        let mut to_read: Vec<SaleId> = unknown.map(|sale| sale.id).collect();
+        let listed: HashSet<SaleId> = unsettled.iter().map(|sale| sale.id).collect();
+        let has_settled = |sale: &Arc<BoardSale>| {
+            let id = sale.sale.id;
+            !listed.contains(&id) && (self.unsettled.contains(&id) || sale.book().may_change())
+        };
+        to_read.extend(self.board.list().iter().filter(|sale| has_settled(sale)).map(|sale| sale.sale.id));
+        for id in to_read {
+            self.read_sale(id).await?;
+        }
+        if self.sales_read_at.is_none_or(|at| now.saturating_since(at) >= SALES_EVERY) {
+            self.read_page(None).await?;
+            self.sales_read_at = Some(now);
         }
         Ok(())
+    }
+
+    /// Of the sales that were not among the unsettled ones the board has the row that they settled with. They have ended:
+    /// nobody has come since who is not in it, for a late decision would have made them unsettled again.
+    fn confirm_settled(&self, as_of: Timestamp) {
+        for sale in self.board.list() {
+            if !self.unsettled.contains(&sale.sale.id) {
+                sale.confirm(as_of);
+            }
+        }
     }
 
     /// The claims made since this was called last. They are committed in the order of `seq`, so none is skipped.

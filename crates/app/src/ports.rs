@@ -26,7 +26,7 @@ pub use claims::{ClaimStore, ClaimTx, ClaimWrite, OrderStore, PaymentStore};
 pub use gate::{Admission, Gate, GateReport, GateUpdate, OpenGate, PeopleCap};
 pub use money::{InvalidCard, PaymentMethod, PaymentProvider};
 pub use queue::{Delivery, RequestQueue, TimerQueue};
-pub use sales::{SaleStore, SaleTx};
+pub use sales::{SaleStore, SaleTx, UnsettledSale};
 pub use time::{Clock, Random};
 
 /// A port did not do its work. A business answer is never an error.

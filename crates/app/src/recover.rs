@@ -12,7 +12,7 @@ use crate::tend_gate::load_gate;
 /// # Errors
 /// The first failure; what was rebuilt before stays so.
 pub async fn recover(ports: &Ports) -> PortResult<Vec<SaleId>> {
-    let sales = ports.sales.list_unsettled().await?;
+    let sales: Vec<SaleId> = ports.sales.list_unsettled().await?.into_iter().map(|sale| sale.id).collect();
     for sale in &sales {
         settle_sale(ports, *sale).await?;
         load_gate(ports, *sale).await?;

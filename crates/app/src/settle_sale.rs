@@ -1,13 +1,15 @@
 //! Ends what is due and serves standby: woken by a timer, and by the sweeper each second.
 
+use std::sync::Arc;
+
 use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::SaleId;
-use miaosha_domain::settle::{Settled, settle};
+use miaosha_domain::settle::{Settled, has_work, settle};
 use tracing::debug;
 
 use crate::announce::announce_sale;
 use crate::model::Outcomes;
-use crate::ports::{GateReport, PortResult, Ports};
+use crate::ports::{GateReport, GateUpdate, PortResult, Ports, UnsettledSale};
 use crate::tend_gate::GateTender;
 
 /// Settles a sale until nothing more is due, a transaction at a time, each announced after its commit. Idempotent: a
@@ -48,7 +50,10 @@ pub struct SaleSettled {
     pub gate: Option<GateReport>,
 }
 
-/// Settles every sale that may still change by itself, and tends its gate. Returns how many claims changed.
+/// Looks at every sale that may still change by itself: settles those where something is due, announces the book of the
+/// others, and tends the gate of each. Returns how many claims changed.
+///
+/// One read tells what is due where, so that a sale in which nothing happens costs no transaction.
 ///
 /// # Errors
 /// The first failure; it does not hold up the sales after it.
@@ -56,19 +61,42 @@ pub async fn sweep(ports: &Ports, tender: &mut GateTender) -> PortResult<u64> {
     let mut changed = 0;
     let mut failure = None;
     let sales = ports.sales.list_unsettled().await?;
-    tender.forget_all_but(&sales);
-    for id in sales {
-        match settle_sale(ports, id).await {
+    tender.forget_all_but(&sales.iter().map(|sale| sale.id).collect());
+    let (due, quiet): (Vec<UnsettledSale>, Vec<UnsettledSale>) = sales.into_iter().partition(is_due);
+    // Before anything that waits: who hears a book takes it for new.
+    for sale in &quiet {
+        ports.bus.publish(Arc::new(book_of(sale)));
+    }
+    for sale in due {
+        match settle_sale(ports, sale.id).await {
             Ok(settled) => {
                 changed += settled.changed;
-                if let Err(error) = tender.tend(ports, id, &settled).await {
-                    debug!(sale = %id, %error, "the gate was not tended: trying again with the next sweep");
-                }
+                tend(ports, tender, sale.id, &settled).await;
             }
             Err(error) => failure = failure.or(Some(error)),
         }
     }
+    for sale in quiet {
+        let limit = GateLimit::of(&sale.book, &sale.terms);
+        let update = GateUpdate { limit, claims: &[], rejected: &[] };
+        let gate = ports.gate.update(sale.id, update).await.ok();
+        tend(ports, tender, sale.id, &SaleSettled { changed: 0, limit: Some(limit), gate }).await;
+    }
     failure.map_or(Ok(changed), Err)
+}
+
+fn is_due(sale: &UnsettledSale) -> bool {
+    has_work(&sale.terms, &sale.book, sale.outlook, sale.now)
+}
+
+fn book_of(sale: &UnsettledSale) -> Outcomes {
+    Outcomes { sale: sale.id, book: Some(sale.book), claims: Vec::new(), rejected: Vec::new() }
+}
+
+async fn tend(ports: &Ports, tender: &mut GateTender, sale: SaleId, settled: &SaleSettled) {
+    if let Err(error) = tender.tend(ports, sale, settled).await {
+        debug!(%sale, %error, "the gate was not tended: trying again with the next sweep");
+    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl GateTender {
     }
 
     /// Forgets every sale that is not among these.
-    pub(crate) fn forget_all_but(&mut self, sales: &[SaleId]) {
+    pub(crate) fn forget_all_but(&mut self, sales: &HashSet<SaleId>) {
         self.full_since.retain(|sale, _| sales.contains(sale));
         self.lacked.retain(|sale| sales.contains(sale));
     }

@@ -156,6 +156,12 @@ impl Book {
         self.standing > 0 && !self.standby_over
     }
 
+    /// Whether the sale may still change by itself whatever its claims are. If not, it has ended, and may change only
+    /// while somebody reserves or pays.
+    pub fn may_change(&self) -> bool {
+        !self.standby_over || self.standing > 0 || self.incoming > 0
+    }
+
     /// Whether a newcomer would be refused.
     pub fn sold_out(&self) -> bool {
         self.all_paid || (self.free() == 0 && !self.standby_open)

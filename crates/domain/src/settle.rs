@@ -18,12 +18,22 @@ pub const ENDS_MAX: usize = CHANGES_MAX / 2;
 /// What is read under the lock before settling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Reservations whose `hold_until` has passed, at most [`ENDS_MAX`], the longest due first.
+    /// Reservations whose `hold_until` has passed, at most [`ENDS_MAX`], the longest due first. They stay as they are
+    /// until the transaction ends.
     pub due: Vec<Claim>,
     /// The first of those who stand by, by `seq`: [`CHANGES_MAX`], or all if they are fewer.
     pub heads: Vec<Claim>,
-    /// How many claims are reserved or paying.
+    /// How many claims are reserved or paying: those that are due, and others.
     pub holding: u64,
+}
+
+/// What is known of a sale's claims without its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// The first `hold_until` of its reservations.
+    pub first_end: Option<Timestamp>,
+    /// Whether any claim is reserved or paying.
+    pub is_holding: bool,
 }
 
 /// What settling did.
@@ -48,6 +58,17 @@ pub fn settle(terms: &Terms, book: &mut Book, standing: Standing, now: Timestamp
     }
     work.put_up_incoming();
     work.finish(terms, before, now, is_full)
+}
+
+/// Whether [`settle`] may have something to do at `now`. If not, it would change nothing: all that it needs besides the
+/// claims that [`Outlook`] tells of is in the book.
+pub fn has_work(terms: &Terms, book: &Book, outlook: Outlook, now: Timestamp) -> bool {
+    let holding = u64::from(outlook.is_holding);
+    let mut after = *book;
+    settle(terms, &mut after, Standing { due: Vec::new(), heads: Vec::new(), holding }, now);
+    let has_due = outlook.first_end.is_some_and(|end| end <= now);
+    let has_heads = after.standing > 0 && (after.standby_over || after.free() > 0);
+    has_due || has_heads || after != *book
 }
 
 /// Gives up a standby or a reservation.
@@ -132,8 +153,8 @@ impl<'a> Settlement<'a> {
             self.book.standing -= claim.quantity;
         } else {
             self.book.taken -= claim.quantity;
-            // A payment needs no lock of the sale: the claim may have been sold between being read and being counted.
-            // Then the commit meets a changed row, and all of this is done again.
+            // A payment needs no lock of the sale: whoever gives up may have paid between being read and being counted.
+            // Then the commit meets a changed row, and nothing of this is written.
             self.holding = self.holding.saturating_sub(1);
         }
         self.changes.push(claim.change_to(end));

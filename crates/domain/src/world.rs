@@ -17,7 +17,8 @@ use crate::money::Money;
 use crate::payment::{self, CheckOutError, Payment, PaymentStatus};
 use crate::sale::{self, AddStockError, Book, Terms};
 use crate::settle::{
-    CHANGES_MAX, ENDS_MAX, GiveUpError, Settled, Standing, give_up, restock, settle as settle_rule,
+    CHANGES_MAX, ENDS_MAX, GiveUpError, Outlook, Settled, Standing, give_up, has_work, restock,
+    settle as settle_rule,
 };
 use crate::time::Timestamp;
 
@@ -99,10 +100,27 @@ impl World {
         Standing { due, heads, holding }
     }
 
+    /// What a store tells without the lock.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let reserved = self.with_status(ClaimStatus::Reserved);
+        Outlook {
+            first_end: reserved.iter().filter_map(|claim| claim.hold_until).min(),
+            is_holding: self.claims.values().any(|claim| claim.status.is_holding()),
+        }
+    }
+
+    /// Whether a sweep would settle it.
+    pub(crate) fn has_work(&self) -> bool {
+        has_work(&self.terms, &self.book, self.outlook(), self.now)
+    }
+
     /// One transaction of settling.
     pub(crate) fn settle_once(&mut self) -> Settled {
         let mut book = self.book;
         let settled = settle_rule(&self.terms, &mut book, self.standing(), self.now);
+        if !self.has_work() {
+            assert!(settled.changes.is_empty() && book == self.book, "there was something to do");
+        }
         self.commit_settled(book, &settled);
         settled
     }

@@ -38,6 +38,7 @@
 //!
 //! Not here: rules (`miaosha-domain`) and use cases (`miaosha-app`).
 
+mod absent_sales;
 mod buy;
 mod claim_reader;
 mod extract;

@@ -13,6 +13,7 @@ use miaosha_domain::ids::SaleId;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::absent_sales::{AbsentSales, Asking};
 use crate::buy::BuyRoute;
 use crate::claim_reader::ClaimReader;
 use crate::pages::Pages;
@@ -125,6 +126,7 @@ pub struct Web {
     pub(crate) turns: Arc<Semaphore>,
     pub(crate) pages: Pages,
     pub(crate) sale_cache: SaleCache,
+    absent_sales: AbsentSales,
     pub(crate) writers: Arc<RecentWriters>,
     pub(crate) claims: Arc<ClaimReader>,
 }
@@ -159,6 +161,7 @@ impl Web {
             turns: Arc::new(Semaphore::new(parts.limits.general_in_flight_max)),
             pages: Pages::load(),
             sale_cache: SaleCache::default(),
+            absent_sales: AbsentSales::default(),
             writers,
             claims: Arc::new(claims),
         })
@@ -181,12 +184,22 @@ impl Web {
         &self.buy
     }
 
-    /// The sale, from memory, or from the database if this node has not heard of it yet.
+    /// The sale, from memory, or from the database if this node has not heard of it yet; that there is none may be known
+    /// from a second ago. When too many unknown ids are asked for, `overloaded`.
     pub(crate) async fn require_sale(&self, id: SaleId) -> Answer<Arc<BoardSale>> {
         if let Some(sale) = self.board.lookup(id) {
             return Ok(sale);
         }
-        let row = self.ports.sales.lookup(id).await?.ok_or(ProblemCode::NoSuchSale)?;
+        let asked_at = self.ports.clock.now();
+        match self.absent_sales.ask(id, asked_at) {
+            Asking::Allowed => {}
+            Asking::Absent => return Err(ProblemCode::NoSuchSale.into()),
+            Asking::Refused => return Err(ProblemCode::Overloaded.into()),
+        }
+        let Some(row) = self.ports.sales.lookup(id).await? else {
+            self.absent_sales.note(id, asked_at);
+            return Err(ProblemCode::NoSuchSale.into());
+        };
         Ok(self.note(row))
     }
 

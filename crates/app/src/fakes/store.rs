@@ -10,7 +10,7 @@ use miaosha_domain::claim::{Claim, ClaimChange, ClaimStatus};
 use miaosha_domain::ids::{OrderId, PaymentId, SaleId, UserId};
 use miaosha_domain::payment::Payment;
 use miaosha_domain::sale::{Book, Sale, Terms};
-use miaosha_domain::settle::{CHANGES_MAX, ENDS_MAX, Standing};
+use miaosha_domain::settle::{CHANGES_MAX, ENDS_MAX, Outlook, Standing};
 use miaosha_domain::time::Timestamp;
 use parking_lot::Mutex;
 
@@ -18,7 +18,7 @@ use super::{FakeClock, Faults, Journal};
 use crate::model::{Order, SaleRow, Shipping, User};
 use crate::ports::{
     ClaimStore, ClaimTx, ClaimWrite, Clock, Freshness, NewUser, OrderStore, PaymentStore, PortError,
-    PortResult, SaleStore, SaleTx, UserStore,
+    PortResult, SaleStore, SaleTx, UnsettledSale, UserStore,
 };
 
 /// Everything stored.
@@ -134,8 +134,21 @@ impl SaleStore for FakeStore {
         })
     }
 
-    async fn list_unsettled(&self) -> PortResult<Vec<SaleId>> {
-        Ok(self.data.lock().sales.keys().copied().collect())
+    async fn list_unsettled(&self) -> PortResult<Vec<UnsettledSale>> {
+        let data = self.data.lock();
+        let unsettled = |SaleRow { sale, book }: &SaleRow| {
+            let reserved = data.by_seq(sale.id, ClaimStatus::Reserved);
+            let first_end = reserved.iter().filter_map(|claim| claim.hold_until).min();
+            let is_holding = data.claims_of(sale.id).any(|claim| claim.status.is_holding());
+            (book.may_change() || is_holding).then(|| UnsettledSale {
+                id: sale.id,
+                terms: sale.terms,
+                book: *book,
+                outlook: Outlook { first_end, is_holding },
+                now: self.clock.now(),
+            })
+        };
+        Ok(data.sales.values().filter_map(unsettled).collect())
     }
 
     async fn lock(&self, id: SaleId) -> PortResult<Option<Box<dyn SaleTx>>> {

@@ -250,3 +250,60 @@ fn claims_on_the_board_are_current_for_a_second_after_the_last_catch_up_began() 
     followed.pass(SECOND);
     assert_eq!(current(&followed), Some(1));
 }
+
+impl Followed {
+    /// Whether the last catch-up went well, if it was half a second ago.
+    fn is_current(&self) -> bool {
+        self.board.has_current_claims(self.node.ports.clock.now())
+    }
+}
+
+#[test]
+fn a_quiet_second_reads_no_row_of_a_sale() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    for call in ["sale list", "sale lookup"] {
+        followed.node.faults.next(call, Fault::Retryable);
+    }
+    for _ in 0..5 {
+        followed.pass(SECOND);
+        followed.pass(SECOND / 2);
+        assert!(followed.is_current());
+        followed.pass(SECOND / 2);
+    }
+    now(close_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.pass(SECOND);
+    followed.pass(SECOND / 2);
+    assert!(!followed.is_current(), "the last row of a sale is read");
+}
+
+#[test]
+fn a_sale_that_came_and_went_unheard_is_found_within_ten_seconds() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    let mut row = sale_row(1, 0);
+    row.sale.id = SaleId::new(2).unwrap();
+    row.book.standby_over = true;
+    let id = row.sale.id;
+    followed.node.store.put(row);
+    for _ in 0..9 {
+        followed.pass(SECOND);
+    }
+    assert!(followed.board.lookup(id).is_none());
+    followed.pass(SECOND);
+    assert!(followed.board.lookup(id).is_some());
+}
+
+#[test]
+fn who_has_no_claim_in_a_settled_sale_is_known_without_asking() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    followed.node.decide(&[1]);
+    now(close_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.node.clock.pass(HOLD);
+    now(settle_sale(&followed.node.ports, sale_id())).unwrap();
+    for _ in 0..20 {
+        followed.pass(SECOND);
+    }
+    assert!(now(followed.node.ports.sales.list_unsettled()).unwrap().is_empty());
+    let sale = followed.board.lookup(sale_id()).unwrap();
+    let had_none = |number| sale.had_no_claim(user(number), followed.node.ports.clock.now());
+    assert_eq!((had_none(1), had_none(2)), (false, true));
+}

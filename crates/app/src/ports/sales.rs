@@ -7,7 +7,7 @@ use miaosha_domain::audit::Snapshot;
 use miaosha_domain::claim::{Claim, ClaimChange};
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::sale::{Book, Sale, Terms};
-use miaosha_domain::settle::Standing;
+use miaosha_domain::settle::{Outlook, Standing};
 use miaosha_domain::time::Timestamp;
 
 use super::{Freshness, PortResult};
@@ -34,8 +34,9 @@ pub trait SaleStore: Send + Sync {
     ) -> PortResult<Vec<SaleRow>>;
 
     /// Every sale that may still change by itself, in the order of id: each whose standby is not over, and of the
-    /// others each where somebody stands by, reserves or pays, or where units wait to be put up.
-    async fn list_unsettled(&self) -> PortResult<Vec<SaleId>>;
+    /// others each where somebody stands by, reserves or pays, or where units wait to be put up. All are as of one moment
+    /// of committed data. Every process asks each second, so it is one question however many sales there are.
+    async fn list_unsettled(&self) -> PortResult<Vec<UnsettledSale>>;
 
     /// Begins a transaction that holds the lock of the sale's row; waits for other holders. `None` if there is no
     /// such sale.
@@ -44,6 +45,28 @@ pub trait SaleStore: Send + Sync {
     /// Everything the sale wrote, as one snapshot of committed data; does not hold up writers. `None` if there is no
     /// such sale.
     async fn snapshot(&self, id: SaleId) -> PortResult<Option<Snapshot>>;
+}
+
+/// A sale that may still change by itself, as of the moment at which it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnsettledSale {
+    /// Its id.
+    pub id: SaleId,
+    /// Its terms.
+    pub terms: Terms,
+    /// Its book.
+    pub book: Book,
+    /// What its claims promise.
+    pub outlook: Outlook,
+    /// The database's clock at that moment.
+    pub now: Timestamp,
+}
+
+impl UnsettledSale {
+    /// Whether anybody was ever given a unit or a place in standby, by its book.
+    pub const fn has_claims(&self) -> bool {
+        self.book.next_seq > 1 || self.book.taken > 0 || self.book.standing > 0
+    }
 }
 
 /// A transaction under a sale's lock. At most one exists for a sale at any time. Dropping it, at any moment, leaves no
@@ -64,7 +87,8 @@ pub trait SaleTx: Send {
     /// The claims of these people in this sale, of those who have one.
     async fn claims_of(&mut self, users: &[UserId]) -> PortResult<HashMap<UserId, Claim>>;
 
-    /// What is needed to settle, within the bounds that [`Standing`] names.
+    /// What is needed to settle, within the bounds that [`Standing`] names. No payment step changes what is due before this
+    /// transaction has ended, and a claim that a step holds at this moment is left out or waited for.
     async fn standing(&mut self) -> PortResult<Standing>;
 
     /// Writes the book, the claims, and an event for each change, all or nothing, durable when it returns `Ok`.

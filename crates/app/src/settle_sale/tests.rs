@@ -72,3 +72,16 @@ fn a_sale_that_cannot_be_settled_does_not_hold_up_the_others() {
         "the first failed, the second settled"
     );
 }
+
+#[test]
+fn a_sweep_locks_no_sale_in_which_nothing_is_due() {
+    let node = Node::new(2, 0);
+    node.decide(&[1]);
+    node.faults.next("sale lock", Fault::Terminal);
+    assert_eq!(now(sweep(&node.ports, &mut GateTender::default())).unwrap(), 0);
+    let told = node.journal.take();
+    assert_eq!(told.iter().filter(|entry| *entry == "told").count(), 1, "{told:?}");
+    node.clock.pass(HOLD);
+    assert!(now(sweep(&node.ports, &mut GateTender::default())).is_err(), "the lock was still to fail");
+    assert_eq!(now(sweep(&node.ports, &mut GateTender::default())).unwrap(), 1);
+}

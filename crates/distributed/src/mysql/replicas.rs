@@ -1,15 +1,17 @@
 //! Which replicas may be read, and reading from them.
 //!
-//! How far behind a replica is, is told by a row that everyone who reads replicas brings up to date on the primary twice
-//! a second, on condition that nobody else just did: what the replica has of it is that old by the primary's clock. That
-//! works on both engines and needs no privilege, and unlike the server's own figure it is right when the replica does
-//! not know that it is cut off. While the primary is away, the last verdict stands.
+//! How far behind a replica is, is told by a row that everyone who reads replicas looks at on the primary each second, and
+//! brings up to date if nobody else just did: what the replica has of it is that old by the primary's clock. That works
+//! on both engines and needs no privilege, and unlike the server's own figure it is right when the replica does not know
+//! that it is cut off. However many look, the row is written about once a second. While the primary is away, the last
+//! verdict stands.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::mysql::MySqlConnectOptions;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,11 +24,13 @@ use super::server::{self, Server};
 pub(super) const BEAT: &str =
     concat!("UPDATE heartbeats SET at = ", now_ms!(), " WHERE id = 1 AND at <= ", now_ms!(), " - ?");
 pub(super) const SELECT_BEAT: &str = "SELECT at FROM heartbeats WHERE id = 1";
+pub(super) const SELECT_BEAT_AND_TIME: &str =
+    concat!("SELECT COALESCE((SELECT at FROM heartbeats WHERE id = 1), 0), ", now_ms!());
 
 /// How often replicas are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(400);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The row is brought up to date when it is this old.
-const BEAT_EVERY_MS: u64 = 300;
+const BEAT_EVERY_MS: i64 = 900;
 /// How long a replica may take to answer before it is left out.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
@@ -87,11 +91,14 @@ impl Replicas {
 
     /// Keeps looking at the replicas until [`Replicas::stop`].
     pub(super) async fn watch(&self, primary: &Server, tasks: &TaskTracker) {
+        // Each at its own moment of the second: after a pause instead, those who once wrote the row together would wait for
+        // its lock and come together ever after.
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while !self.all.is_empty() {
-            self.look(primary, tasks).await;
-            let stopped = self.stopped.cancelled();
-            if tokio::time::timeout(LOOK_EVERY, stopped).await.is_ok() {
-                return;
+            tokio::select! {
+                () = self.stopped.cancelled() => return,
+                _ = looks.tick() => self.look(primary, tasks).await,
             }
         }
     }
@@ -114,10 +121,7 @@ impl Replicas {
 
     /// Looks at each once.
     async fn look(&self, primary: &Server, tasks: &TaskTracker) {
-        let beat = Script::of(BEAT, &[&BEAT_EVERY_MS]).then(concat!("SELECT ", now_ms!()), &[]);
-        let now_ms = spawn_read(tasks, primary.clone(), beat, ANSWER_MAX)
-            .await
-            .and_then(|answers| first_number(&answers));
+        let now_ms = beat(primary, tasks).await;
         let looks = self.all.iter().map(async |replica| {
             let select = Script::of(SELECT_BEAT, &[]);
             let beat_ms = spawn_read(tasks, replica.server.clone(), select, ANSWER_MAX)
@@ -168,6 +172,20 @@ impl Replica {
             tracing::error!(%refusal, "a replica cannot be used as it is configured");
         }
     }
+}
+
+/// Brings the row up to date if it is old; the primary's clock.
+async fn beat(primary: &Server, tasks: &TaskTracker) -> Result<i64, Failure> {
+    let select = Script::of(SELECT_BEAT_AND_TIME, &[]);
+    let answers = spawn_read(tasks, primary.clone(), select, ANSWER_MAX).await?;
+    let row = answers.iter().find_map(|answer| answer.rows.first());
+    let row = row.expect("a SELECT without a table has one row");
+    let (at_ms, now_ms): (i64, i64) = (rows::get(row, 0)?, rows::get(row, 1)?);
+    if now_ms - at_ms >= BEAT_EVERY_MS {
+        let beat = Script::of(BEAT, &[&BEAT_EVERY_MS]);
+        spawn_read(tasks, primary.clone(), beat, ANSWER_MAX).await?;
+    }
+    Ok(now_ms)
 }
 
 fn first_number(answers: &[Answer]) -> Result<i64, Failure> {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use miaosha_app::model::{Role, SaleRow, Shipping, User};
-use miaosha_app::ports::Cause;
+use miaosha_app::ports::{Cause, UnsettledSale};
 use miaosha_domain::audit::{ClaimEvent, OrderFact};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{MalformedId, PaymentId, ProductId, SaleId, UserId};
 use miaosha_domain::money::{Currency, Money};
 use miaosha_domain::payment::{Payment, PaymentStatus};
 use miaosha_domain::sale::{Book, Product, Sale, Terms};
+use miaosha_domain::settle::Outlook;
 use miaosha_domain::time::Timestamp;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
@@ -210,6 +211,17 @@ pub(super) fn sale_row(row: &MySqlRow) -> Read<SaleRow> {
         terms: terms(row)?,
     };
     Ok(SaleRow { sale, book: book(row)? })
+}
+
+/// A row of [`book_columns`], the sale's id, its first end, whether any claim holds a unit, and the time.
+pub(super) fn unsettled_sale(row: &MySqlRow) -> Read<UnsettledSale> {
+    Ok(UnsettledSale {
+        id: id(row, 17, SaleId::new)?,
+        terms: terms(row)?,
+        book: book(row)?,
+        outlook: Outlook { first_end: optional_timestamp(row, 18)?, is_holding: is(row, 19)? },
+        now: timestamp(row, 20)?,
+    })
 }
 
 /// A row of [`claim_columns`].

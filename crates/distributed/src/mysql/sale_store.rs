@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use miaosha_app::model::SaleRow;
-use miaosha_app::ports::{Freshness, PortResult, SaleStore, SaleTx};
+use miaosha_app::ports::{Freshness, PortResult, SaleStore, SaleTx, UnsettledSale};
 use miaosha_domain::audit::Snapshot;
 use miaosha_domain::ids::SaleId;
 use miaosha_domain::money::Money;
@@ -13,7 +13,7 @@ use miaosha_domain::sale::{Book, Sale};
 
 use super::database::Database;
 use super::failure::Failure;
-use super::rows::{self, Malformed, book_columns, claim_columns, payment_columns, sale_columns};
+use super::rows::{self, Malformed, book_columns, claim_columns, now_ms, payment_columns, sale_columns};
 use super::sale_transaction::{self, may_change};
 use super::script::{Answer, Script};
 
@@ -33,9 +33,18 @@ pub(super) const SELECT_PAGE: &str = concat!(
     " FROM sales s JOIN products p ON p.id = s.product WHERE s.id < ? ORDER BY s.id DESC LIMIT ?"
 );
 /// `may_change` keeps the sales of long ago out; the rest says which of the others really may.
-pub(super) const SELECT_UNSETTLED: &str = "SELECT s.id FROM sales s WHERE s.may_change = 1 \
+/// Of the claims of each, a row or two of the index are read.
+pub(super) const SELECT_UNSETTLED: &str = concat!(
+    "SELECT ",
+    book_columns!(),
+    ", s.id, (SELECT c.hold_until FROM claims c FORCE INDEX (claims_status) WHERE c.sale = s.id \
+     AND c.status = 'reserved' ORDER BY c.hold_until LIMIT 1), \
+     EXISTS (SELECT 1 FROM claims c WHERE c.sale = s.id AND c.status IN ('reserved', 'paying')), ",
+    now_ms!(),
+    " FROM sales s FORCE INDEX (sales_unsettled) WHERE s.may_change = 1 \
      AND (s.standby_over = 0 OR s.standing > 0 OR s.incoming > 0 \
-     OR EXISTS (SELECT 1 FROM claims c WHERE c.sale = s.id AND c.status IN ('reserved', 'paying'))) ORDER BY s.id";
+     OR EXISTS (SELECT 1 FROM claims c WHERE c.sale = s.id AND c.status IN ('reserved', 'paying'))) ORDER BY s.id"
+);
 pub(super) const SELECT_BOOK: &str = concat!("SELECT ", book_columns!(), " FROM sales s WHERE s.id = ?");
 pub(super) const SELECT_CLAIMS: &str =
     concat!("SELECT ", claim_columns!(), " FROM claims c WHERE c.sale = ? ORDER BY c.seq");
@@ -82,10 +91,9 @@ impl SaleStore for MysqlSaleStore {
         self.database.list("list sales", freshness, page, rows::sale_row).await
     }
 
-    async fn list_unsettled(&self) -> PortResult<Vec<SaleId>> {
-        let read = |row: &_| rows::id(row, 0, SaleId::new);
+    async fn list_unsettled(&self) -> PortResult<Vec<UnsettledSale>> {
         let select = Script::of(SELECT_UNSETTLED, &[]);
-        self.database.list("list unsettled sales", Freshness::Fresh, select, read).await
+        self.database.list("list unsettled sales", Freshness::Fresh, select, rows::unsettled_sale).await
     }
 
     async fn lock(&self, id: SaleId) -> PortResult<Option<Box<dyn SaleTx>>> {

@@ -1,8 +1,14 @@
 //! The transaction under a sale's lock, which is the lock of its row.
 //!
-//! Four round trips: lock, read, write, commit. Claims of people are read with their locks, in the order of the primary
-//! key, so that no payment step comes in between; what is due and who stands by is read without, because a locking read
-//! through another index would wait for payment steps in the opposite order. The `rev` in each update guards both.
+//! Four round trips: lock, read, write, commit; one more if something is due. Claims of people are read with their locks,
+//! in the order of the primary key, so that no payment step comes in between. What is due is found by index, without
+//! locks, and then locked by the primary key; a claim that a payment step holds at that moment is left out until the next
+//! time, so that a settlement neither waits for a step nor meets its change. The `rev` in each update guards all.
+//!
+//! No two wait for each other. A payment step locks one claim by its primary key, then that claim's payment. The
+//! transaction of a sale, of which there is one, locks claims by the primary key alone, so that a step which has its claim
+//! finds the other indexes of that row free. So whoever waits for a claim is either a step that holds nothing yet, or the
+//! sale's transaction; and that waits for steps which have all that they need.
 
 use std::collections::HashMap;
 
@@ -34,11 +40,14 @@ pub(super) const LOCK_MANY: &str = concat!(
     claim_columns!(),
     " FROM claims c FORCE INDEX (PRIMARY) WHERE c.sale = ? AND c.user IN (?) ORDER BY c.user FOR UPDATE"
 );
-pub(super) const SELECT_DUE: &str = concat!(
+pub(super) const SELECT_DUE: &str = "SELECT user FROM claims FORCE INDEX (claims_status) \
+     WHERE sale = ? AND status = 'reserved' AND hold_until <= ? ORDER BY hold_until LIMIT ?";
+/// The condition again, because others may have committed since the index was read.
+pub(super) const LOCK_DUE: &str = concat!(
     "SELECT ",
     claim_columns!(),
-    " FROM claims c FORCE INDEX (claims_status) WHERE c.sale = ? AND c.status = 'reserved' AND c.hold_until <= ? \
-     ORDER BY c.hold_until LIMIT ?"
+    " FROM claims c FORCE INDEX (PRIMARY) WHERE c.sale = ? AND c.user IN (?) AND c.status = 'reserved' \
+     AND c.hold_until <= ? ORDER BY c.hold_until FOR UPDATE SKIP LOCKED"
 );
 /// Who stands by was never promised a unit, so has no `hold_until`: the index gives them in the order of `seq`.
 pub(super) const SELECT_HEADS: &str = concat!(
@@ -103,10 +112,16 @@ impl SaleTx for MysqlSaleTx {
             .then(SELECT_HEADS, &[&self.id, &CHANGES_MAX])
             .then(COUNT_HOLDING, &[&self.id]);
         let answers = self.held.look(WHAT, script).await?;
-        let standing =
-            standing(&answers).map_err(|malformed| Failure::from(malformed).into_port_error(WHAT))?;
+        let malformed = |malformed: Malformed| Failure::from(malformed).into_port_error(WHAT);
+        let (due, standing) = standing(&answers).map_err(malformed)?;
         self.holding = Some(standing.holding);
-        Ok(standing)
+        if due.is_empty() {
+            return Ok(standing);
+        }
+        let lock = Script::of(LOCK_DUE, &[&self.id, &List(&due), &self.now]);
+        let answers = self.held.look(WHAT, lock).await?;
+        let locked = answers.iter().flat_map(|answer| &answer.rows).map(rows::claim);
+        Ok(Standing { due: locked.collect::<Result<_, _>>().map_err(malformed)?, ..standing })
     }
 
     async fn commit(self: Box<Self>, book: Book, changes: &[ClaimChange]) -> PortResult<()> {
@@ -157,7 +172,7 @@ pub(super) fn changed(failure: Failure) -> Failure {
 
 /// The column of this name: false only if the sale can change no more by itself.
 pub(super) fn may_change(book: &Book, holding: Option<u64>) -> bool {
-    !book.standby_over || book.standing > 0 || book.incoming > 0 || holding != Some(0)
+    book.may_change() || holding != Some(0)
 }
 
 fn holding_after(before: u64, changes: &[ClaimChange]) -> u64 {
@@ -180,11 +195,14 @@ fn by_user(answers: &[Answer]) -> Result<HashMap<UserId, Claim>, Malformed> {
     rows.map(|row| rows::claim(row).map(|claim| (claim.user, claim))).collect()
 }
 
-fn standing(answers: &[Answer]) -> Result<Standing, Malformed> {
+/// Whose claims are due, which are not locked yet, and the rest.
+fn standing(answers: &[Answer]) -> Result<(Vec<UserId>, Standing), Malformed> {
     let [due, heads, holding] = answers else { unreachable!("three statements are asked for what is due") };
-    Ok(Standing {
-        due: due.rows.iter().map(rows::claim).collect::<Result<_, _>>()?,
+    let due = due.rows.iter().map(|row| rows::id(row, 0, UserId::new)).collect::<Result<_, _>>()?;
+    let standing = Standing {
+        due: Vec::new(),
         heads: heads.rows.iter().map(rows::claim).collect::<Result<_, _>>()?,
         holding: holding.rows.first().map_or(Ok(0), |row| rows::number(row, 0))?,
-    })
+    };
+    Ok((due, standing))
 }

@@ -8,6 +8,7 @@ mod database;
 mod door;
 mod life;
 mod opening;
+mod payment_beside;
 mod replicas;
 mod schema;
 mod statements;

@@ -270,3 +270,24 @@ fn while_units_wait_to_be_put_up_nothing_is_over() {
     super::settle(&world.terms, &mut book, world.standing(), world.now);
     assert_eq!((book.incoming, book.serving_seq), (0, 2));
 }
+
+#[test]
+fn there_is_work_only_while_settling_would_change_something() {
+    let mut world = full_sale(1, 2);
+    assert!(!world.has_work(), "everybody holds or waits");
+    world.pass(HOLD);
+    assert!(world.has_work(), "a reservation has run out");
+    world.settle();
+    assert!(!world.has_work());
+    world.add_stock(1).unwrap();
+    world.settle();
+    assert!(!world.has_work(), "the unit went to standby");
+    world.pass(LASTS);
+    assert!(world.has_work(), "the sale has ended");
+    world.settle();
+    world.pass(HOLD + GRACE);
+    world.settle();
+    assert!(!world.has_work(), "all is over");
+    world.book.standing = 1;
+    assert!(world.has_work(), "somebody stands by for nothing");
+}

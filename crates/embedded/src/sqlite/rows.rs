@@ -4,12 +4,14 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use miaosha_app::model::{Role, SaleRow, Shipping, User};
+use miaosha_app::ports::UnsettledSale;
 use miaosha_domain::audit::ClaimEvent;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{MalformedId, PaymentId, ProductId, SaleId, UserId};
 use miaosha_domain::money::{Currency, Money};
 use miaosha_domain::payment::{Payment, PaymentStatus};
 use miaosha_domain::sale::{Book, Product, Sale, Terms};
+use miaosha_domain::settle::Outlook;
 use miaosha_domain::time::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{FromSql, Type};
@@ -158,6 +160,17 @@ pub(super) fn sale_row(row: &Row<'_>) -> rusqlite::Result<SaleRow> {
         terms: terms(row)?,
     };
     Ok(SaleRow { sale, book: book(row)? })
+}
+
+/// A row of [`book_columns`], the sale's id, its first end, and whether any claim holds a unit; read at `now`.
+pub(super) fn unsettled_sale(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<UnsettledSale> {
+    Ok(UnsettledSale {
+        id: parsed(row, 17, SaleId::new)?,
+        terms: terms(row)?,
+        book: book(row)?,
+        outlook: Outlook { first_end: optional_timestamp(row, 18)?, is_holding: row.get(19)? },
+        now,
+    })
 }
 
 pub(super) fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {

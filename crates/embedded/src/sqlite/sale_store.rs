@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use miaosha_app::model::SaleRow;
-use miaosha_app::ports::{Freshness, PortResult, SaleStore, SaleTx};
+use miaosha_app::ports::{Freshness, PortResult, SaleStore, SaleTx, UnsettledSale};
 use miaosha_domain::audit::{OrderFact, Snapshot};
 use miaosha_domain::claim::{Claim, ClaimChange};
 use miaosha_domain::ids::{PaymentId, SaleId, UserId};
@@ -34,8 +34,14 @@ const SELECT_PAGE: &str = concat!(
     sale_columns!(),
     " FROM sales s JOIN products p ON p.id = s.product WHERE s.id < ?1 ORDER BY s.id DESC LIMIT ?2"
 );
-const SELECT_UNSETTLED: &str = "SELECT id FROM sales s WHERE standby_over = 0 OR standing > 0 OR incoming > 0 \
-     OR EXISTS (SELECT 1 FROM claims c WHERE c.sale = s.id AND c.status IN ('reserved', 'paying')) ORDER BY id";
+const SELECT_UNSETTLED: &str = concat!(
+    "SELECT ",
+    book_columns!(),
+    ", s.id, (SELECT c.hold_until FROM claims c WHERE c.sale = s.id AND c.status IN ('reserved', 'paying') \
+     AND c.status = 'reserved' ORDER BY c.hold_until LIMIT 1), \
+     EXISTS (SELECT 1 FROM claims c WHERE c.sale = s.id AND c.status IN ('reserved', 'paying')) AS is_holding \
+     FROM sales s WHERE s.standby_over = 0 OR s.standing > 0 OR s.incoming > 0 OR is_holding ORDER BY s.id"
+);
 const SELECT_BOOK: &str = concat!("SELECT ", book_columns!(), " FROM sales s WHERE s.id = ?1");
 const UPDATE_BOOK: &str = "UPDATE sales SET stock = ?2, incoming = ?3, taken = ?4, standing = ?5, standby_open = ?6, \
      standby_over = ?7, all_paid = ?8, paused = ?9, closed = ?10, next_seq = ?11, serving_seq = ?12, version = ?13 \
@@ -106,10 +112,12 @@ impl SaleStore for SqliteSaleStore {
             .await
     }
 
-    async fn list_unsettled(&self) -> PortResult<Vec<SaleId>> {
+    async fn list_unsettled(&self) -> PortResult<Vec<UnsettledSale>> {
+        // Before the read: what is due by it was due then.
+        let now = self.database.clock.now();
         self.database
-            .read("list unsettled sales", |connection| {
-                list(connection, SELECT_UNSETTLED, [], |row| rows::id(row, SaleId::new))
+            .read("list unsettled sales", move |connection| {
+                list(connection, SELECT_UNSETTLED, [], |row| rows::unsettled_sale(row, now))
             })
             .await
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use miaosha_app::Ports;
 use miaosha_app::decide_batch::decide_batch;
+use miaosha_app::ports::UnsettledSale;
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::settle_sale::{settle_sale, sweep};
 use miaosha_app::tend_gate::GateTender;
@@ -76,7 +77,8 @@ async fn audit_once(ports: Ports) {
         Ok(sales) => sales,
         Err(error) => return warn!(%error, "the audit did not run"),
     };
-    for sale in sales {
+    // Of a sale in which nobody has a claim yet there is nothing to recount.
+    for UnsettledSale { id: sale, .. } in sales.into_iter().filter(UnsettledSale::has_claims) {
         if let Err(error) = verify_sale(&ports, sale).await {
             warn!(%sale, %error, "a sale was not audited");
         }

@@ -7,6 +7,7 @@
 mod crowd;
 mod drains;
 mod faults;
+mod idle;
 mod outages;
 mod site;
 #[path = "../support/mod.rs"]

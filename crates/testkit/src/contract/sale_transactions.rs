@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::join;
 use miaosha_app::ports::PortError;
 use miaosha_domain::claim::{Claim, ClaimChange, ClaimStatus};
 use miaosha_domain::sale::{Book, Terms};
@@ -24,6 +25,7 @@ macro_rules! sale_tx_contract {
             no_more_ends_are_due_at_once_than_one_transaction_makes,
             heads_are_the_first_who_stand_by,
             holding_counts_who_reserves_or_pays,
+            what_is_due_is_not_paid_meanwhile,
             a_commit_writes_the_book_the_claims_and_an_event_for_each_change,
             a_commit_writes_as_many_changes_as_a_transaction_may_make,
             a_commit_with_one_stale_change_writes_nothing,
@@ -156,6 +158,25 @@ pub async fn holding_counts_who_reserves_or_pays(stores: Stores) {
     scene::succeed(&stores, paid).await;
     let standing = scene::lock(&stores).await.standing().await.unwrap();
     assert_eq!((standing.holding, standing.heads.len()), (3, 2));
+}
+
+/// "No payment step changes what is due before this transaction has ended": settling never meets a changed claim.
+pub async fn what_is_due_is_not_paid_meanwhile(stores: Stores) {
+    const TURNS: u64 = 30;
+    scene::open_sale(&stores, 100, Terms { hold: Duration::ZERO, ..TERMS }).await;
+    for turn in 1..=TURNS {
+        scene::ask(&stores, turn..turn + 1).await;
+        let step = scene::lock_claim(&stores, user(turn)).await;
+        let settle = async {
+            for _ in 0..turn {
+                tokio::task::yield_now().await;
+            }
+            scene::settle_once(&stores).await
+        };
+        let ((), changes) = join(scene::commit_paying(step), settle).await;
+        assert_eq!(changes, [], "it is paying, or about to");
+        assert_eq!(scene::claim(&stores, user(turn)).await.unwrap().status, ClaimStatus::Paying);
+    }
 }
 
 /// "Writes the book, the claims, and an event for each change."

@@ -11,6 +11,7 @@ use miaosha_domain::audit::audit;
 use miaosha_domain::claim::ClaimStatus;
 use miaosha_domain::ids::SaleId;
 use miaosha_domain::sale::{Book, Terms, pause};
+use miaosha_domain::settle::Outlook;
 
 use super::scene::{self, SALE, TERMS, sale_id, user};
 use super::{Stores, poll_once};
@@ -27,6 +28,7 @@ macro_rules! sale_store_contract {
             a_sale_whose_standby_is_not_over_is_unsettled,
             a_sale_that_can_change_no_more_by_itself_is_settled,
             unsettled_sales_are_listed_in_the_order_of_id,
+            an_unsettled_sale_tells_what_it_waits_for,
             a_lock_waits_for_the_holder_and_then_comes,
             every_holder_builds_on_the_one_before,
             what_is_not_committed_is_not_seen,
@@ -85,7 +87,7 @@ pub async fn sales_are_listed_newest_first_below_a_bound(stores: Stores) {
 /// "Every sale that may still change by itself: one whose standby is not over …"
 pub async fn a_sale_whose_standby_is_not_over_is_unsettled(stores: Stores) {
     scene::open_sale(&stores, 1, TERMS).await;
-    assert_eq!(stores.sales.list_unsettled().await.unwrap(), [SALE]);
+    assert_eq!(unsettled(&stores).await, [SALE]);
 }
 
 /// "… where somebody stands by, reserves or pays, or where units wait to be put up."
@@ -112,7 +114,7 @@ pub async fn a_sale_that_can_change_no_more_by_itself_is_settled(stores: Stores)
         let next_seq = 1 + changes.len() as u64;
         tx.commit(over(Book { next_seq, ..book }), &changes).await.unwrap();
     }
-    assert_eq!(stores.sales.list_unsettled().await.unwrap(), [2, 3, 4, 5].map(sale_id));
+    assert_eq!(unsettled(&stores).await, [2, 3, 4, 5].map(sale_id));
 }
 
 /// "In the order of id."
@@ -120,7 +122,35 @@ pub async fn unsettled_sales_are_listed_in_the_order_of_id(stores: Stores) {
     for raw in [9, 2, 30, 1] {
         scene::open_sale_as(&stores, sale_id(raw), 1, TERMS).await;
     }
-    assert_eq!(stores.sales.list_unsettled().await.unwrap(), [1, 2, 9, 30].map(sale_id));
+    assert_eq!(unsettled(&stores).await, [1, 2, 9, 30].map(sale_id));
+}
+
+/// "All are as of one moment of committed data", with the book, the terms, and what the claims promise.
+pub async fn an_unsettled_sale_tells_what_it_waits_for(stores: Stores) {
+    let (quiet, brief) = (sale_id(1), Terms { hold: Duration::from_secs(90), ..TERMS });
+    scene::open_sale_as(&stores, quiet, 3, brief).await;
+    scene::open_sale(&stores, 3, TERMS).await;
+    let before = stores.clock.now();
+    let first = scene::ask(&stores, 1..2).await[0];
+    scene::ask(&stores, 2..3).await;
+    let look = async || {
+        let [other, sale] = stores.sales.list_unsettled().await.unwrap()[..] else { panic!("there are two") };
+        assert_eq!((other.id, other.terms, other.has_claims()), (quiet, brief, false));
+        assert_eq!(other.outlook, Outlook { first_end: None, is_holding: false });
+        assert_eq!((sale.id, sale.terms, sale.book), (SALE, TERMS, scene::book(&stores).await));
+        assert!(sale.now >= before && sale.has_claims());
+        sale.outlook
+    };
+    assert_eq!(look().await, Outlook { first_end: first.hold_until, is_holding: true });
+    scene::leave(&stores, user(2)).await;
+    let payment = scene::begin_payment(&stores, user(1), scene::payment_id(1)).await;
+    assert_eq!(look().await, Outlook { first_end: None, is_holding: true }, "who pays has no end");
+    scene::succeed(&stores, payment).await;
+    assert_eq!(look().await, Outlook { first_end: None, is_holding: false });
+}
+
+async fn unsettled(stores: &Stores) -> Vec<SaleId> {
+    stores.sales.list_unsettled().await.unwrap().iter().map(|sale| sale.id).collect()
 }
 
 /// "Begins a transaction that holds the lock of the sale's row; waits for other holders."

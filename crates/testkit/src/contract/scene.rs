@@ -245,6 +245,22 @@ pub async fn begin_payment(stores: &Stores, user: UserId, id: PaymentId) -> Paym
     payment
 }
 
+/// Commits a step of a reservation whose deadline may have passed since the step began: it is paying from now on.
+pub async fn commit_paying(step: Box<dyn ClaimTx>) {
+    let reserved = step.claim();
+    let claim = Claim {
+        status: ClaimStatus::Paying,
+        rev: reserved.rev + 1,
+        hold_until: Some(step.now() + Duration::from_mins(1)),
+        payment: Some(payment_id(reserved.seq + 20_000)),
+        ..reserved
+    };
+    let change = ClaimChange { from: Some(reserved.status), claim };
+    step.commit(ClaimWrite { change: Some(change), ..ClaimWrite::default() })
+        .await
+        .expect("a step is committed");
+}
+
 /// The payment under way succeeds. Returns the order, whose id is that of the payment.
 pub async fn succeed(stores: &Stores, payment: Payment) -> Order {
     let tx = lock_claim(stores, payment.user).await;

@@ -1,6 +1,6 @@
 //! `GET /sales`, `GET /sales/{id}`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use miaosha_app::model::Role;
@@ -148,4 +148,41 @@ async fn whoever_has_a_page_is_told_that_it_still_holds_and_what_time_it_is() {
         site.call(more.json(&json!({"units": 1}))).await.require(StatusCode::OK);
         site.call(again).await.require(StatusCode::OK);
     }
+}
+
+/// Of what is bounded by the second, at most so many seconds' worth.
+fn seconds_begun(since: Instant) -> usize {
+    usize::try_from(since.elapsed().as_secs()).unwrap() + 1
+}
+
+#[tokio::test]
+async fn a_sale_that_does_not_exist_is_looked_up_once_a_second() {
+    let (site, watch) = Site::open_watched(WebLimits::default()).await;
+    let began = Instant::now();
+    for _ in 0..50 {
+        site.call(Call::get("/api/v1/sales/77")).await.require_problem(404, "no_such_sale");
+    }
+    assert!(watch.calls() <= seconds_begun(began), "{} look-ups", watch.calls());
+}
+
+#[tokio::test]
+async fn made_up_sales_hardly_reach_the_database_and_hold_up_no_known_one() {
+    let (site, watch) = Site::open_watched(WebLimits::default()).await;
+    let sale = site.sale(json!({})).await;
+    let (before, began) = (watch.calls(), Instant::now());
+    let mut refused = Vec::new();
+    for made_up in 1..=200 {
+        let answer = site.call(Call::get(&format!("/api/v1/sales/{made_up}"))).await;
+        if answer.status != StatusCode::NOT_FOUND {
+            refused.push(answer);
+        }
+    }
+    let looked_up = watch.calls() - before;
+    assert!(looked_up <= 20 * seconds_begun(began), "{looked_up} look-ups");
+    assert_eq!(looked_up + refused.len(), 200, "nobody is told more than is known");
+    for answer in refused {
+        answer.require_problem(503, "overloaded");
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    show(&site, &sale).await;
 }

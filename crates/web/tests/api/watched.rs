@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use miaosha_app::model::{Order, RequestBatch, SaleRow, User};
 use miaosha_app::ports::{
     ClaimStore, ClaimTx, Delivery, Freshness, NewUser, OrderStore, PortError, PortResult, Ports,
-    RequestQueue, SaleStore, SaleTx, UserStore,
+    RequestQueue, SaleStore, SaleTx, UnsettledSale, UserStore,
 };
 use miaosha_domain::audit::Snapshot;
 use miaosha_domain::claim::Claim;
@@ -102,7 +102,7 @@ impl SaleStore for Watched<dyn SaleStore> {
         self.inner.list(before, limit, freshness).await
     }
 
-    async fn list_unsettled(&self) -> PortResult<Vec<SaleId>> {
+    async fn list_unsettled(&self) -> PortResult<Vec<UnsettledSale>> {
         self.watch.enter().await?;
         self.inner.list_unsettled().await
     }

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use miaosha_app::PortError;
 use miaosha_app::ports::PortResult;
+use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::UserId;
 use miaosha_domain::time::Timestamp;
 
 use super::super::coverage::Mark;
-use super::super::world::World;
+use super::super::world::{State, World};
 
 /// How long a transaction may last.
 const TRANSACTION_MAX: Duration = Duration::from_secs(5);
@@ -85,6 +86,13 @@ pub(super) struct Held {
     transaction: u64,
 }
 
+impl Held {
+    /// Whether it is this claim's.
+    pub(super) fn is_of(&self, user: UserId) -> bool {
+        self.target == Target::Claim(user)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.world.state();
@@ -92,6 +100,19 @@ impl Drop for Held {
             state.mark(Mark::CrashMidTransaction);
         }
     }
+}
+
+/// Takes the locks of those claims that no other transaction holds; `world` is that of the state.
+pub(super) fn take_free(world: &Arc<World>, state: &mut State, claims: &mut Vec<Claim>) -> Vec<Held> {
+    let now = state.now;
+    let mut taken = Vec::new();
+    claims.retain(|claim| {
+        let target = Target::Claim(claim.user);
+        let transaction = state.store.locks.try_take(target, now);
+        taken.extend(transaction.map(|transaction| Held { world: world.clone(), target, transaction }));
+        transaction.is_ok()
+    });
+    taken
 }
 
 /// Waits for a lock and takes it; gives the moment at which it was taken.

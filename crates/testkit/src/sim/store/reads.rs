@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use miaosha_app::PortError;
 use miaosha_app::model::{Order, SaleRow, Shipping};
 use miaosha_app::ports::{
-    ClaimStore, ClaimTx, Freshness, OrderStore, PaymentStore, PortResult, SaleStore, SaleTx,
+    ClaimStore, ClaimTx, Freshness, OrderStore, PaymentStore, PortResult, SaleStore, SaleTx, UnsettledSale,
 };
 use miaosha_domain::audit::Snapshot;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{OrderId, PaymentId, SaleId, UserId};
 use miaosha_domain::payment::Payment;
 use miaosha_domain::sale::{Book, Sale};
+use miaosha_domain::settle::Outlook;
+use miaosha_domain::time::Timestamp;
 
 use super::super::sabotage::Sabotage;
 use super::super::world::State;
@@ -24,11 +26,17 @@ impl Store {
         SaleRow { sale: self.sale.clone(), book: self.rows.book }
     }
 
+    fn unsettled(&self, now: Timestamp) -> UnsettledSale {
+        let Snapshot { sale: id, terms, book, claims, .. } = &self.rows;
+        let reserved = claims.iter().filter(|claim| claim.status == ClaimStatus::Reserved);
+        let first_end = reserved.filter_map(|claim| claim.hold_until).min();
+        let is_holding = claims.iter().any(|claim| claim.status.is_holding());
+        UnsettledSale { id: *id, terms: *terms, book: *book, outlook: Outlook { first_end, is_holding }, now }
+    }
+
     /// Whether the sale may still change by itself.
     pub(in super::super) fn is_unsettled(&self) -> bool {
-        let book = &self.rows.book;
-        let is_holding = self.rows.claims.iter().any(|claim| claim.status.is_holding());
-        !book.standby_over || book.standing > 0 || book.incoming > 0 || is_holding
+        self.rows.book.may_change() || self.rows.claims.iter().any(|claim| claim.status.is_holding())
     }
 }
 
@@ -80,10 +88,10 @@ impl SaleStore for SimStore {
         self.read("listing sales", read).await
     }
 
-    async fn list_unsettled(&self) -> PortResult<Vec<SaleId>> {
+    async fn list_unsettled(&self) -> PortResult<Vec<UnsettledSale>> {
         let read = |state: &mut State| {
             let is_listed = state.store.is_unsettled() && state.sabotage != Some(Sabotage::LostTimer);
-            if is_listed { vec![state.store.sale.id] } else { Vec::new() }
+            if is_listed { vec![state.store.unsettled(state.now)] } else { Vec::new() }
         };
         self.read("listing unsettled sales", read).await
     }

@@ -16,7 +16,7 @@ use miaosha_domain::time::Timestamp;
 use super::super::coverage::Mark;
 use super::super::sabotage::Sabotage;
 use super::super::world::State;
-use super::locks::{Held, Target, take, wait_for_claims};
+use super::locks::{Held, Target, take, take_free, wait_for_claims};
 use super::{Refusal, SimStore, Write};
 
 /// The longest that a commit waits for the disk: longer than a transaction may last.
@@ -29,12 +29,13 @@ impl SimStore {
             return Ok(None);
         }
         let (held, now) = take(&self.world, Target::Sale).await?;
+        let claims = Vec::new();
         let (book, terms) = {
             let state = self.world.state();
             (state.store.rows.book, state.store.rows.terms)
         };
         self.world.hop().await;
-        Ok(Some(Box::new(SimSaleTx { store: self.clone(), held, now, book, terms })))
+        Ok(Some(Box::new(SimSaleTx { store: self.clone(), held, claims, now, book, terms })))
     }
 
     pub(super) async fn lock_claim(&self, user: UserId) -> PortResult<Option<Box<dyn ClaimTx>>> {
@@ -55,8 +56,8 @@ impl SimStore {
         Ok(Some(Box::new(SimClaimTx { store: self.clone(), held, now, claim })))
     }
 
-    /// Commits, with everything that may go wrong about it.
-    async fn commit(&self, held: Held, mut write: Write) -> PortResult<()> {
+    /// Commits, with everything that may go wrong about it. `claims` are the locks that come with the one held.
+    async fn commit(&self, held: Held, claims: Vec<Held>, mut write: Write) -> PortResult<()> {
         self.world.hop().await;
         let slow = self.world.state().draw_slow(Mark::CommitSlow, 7, COMMIT_MAX);
         if let Some(span) = slow {
@@ -71,12 +72,15 @@ impl SimStore {
         }
         if write.book.is_some() {
             let changed = write.changes.iter().filter(|change| change.from.is_some());
-            let users: Vec<UserId> = changed.map(|change| change.claim.user).collect();
+            let users = changed.map(|change| change.claim.user);
+            let users: Vec<UserId> =
+                users.filter(|user| !claims.iter().any(|held| held.is_of(*user))).collect();
             wait_for_claims(&self.world, &users).await?;
         }
         if self.answers_early() {
             let (store, world) = (self.clone(), self.world.clone());
             let late = async move {
+                let _claims = claims;
                 store.world.sleep(Duration::from_millis(15)).await;
                 if let Err(refusal) = store.world.state().write(&held, &write) {
                     store
@@ -89,7 +93,7 @@ impl SimStore {
             return Ok(());
         }
         let written = self.world.state().write(&held, &write);
-        drop(held);
+        drop((held, claims));
         if let Err(refusal) = written {
             let mark = match refusal {
                 Refusal::Killed => Mark::TransactionTooOld,
@@ -123,6 +127,8 @@ fn revive(claim: Claim, now: Timestamp) -> Claim {
 struct SimSaleTx {
     store: SimStore,
     held: Held,
+    /// The locks of what is due.
+    claims: Vec<Held>,
     now: Timestamp,
     book: Book,
     terms: Terms,
@@ -156,7 +162,14 @@ impl SaleTx for SimSaleTx {
 
     async fn standing(&mut self) -> PortResult<Standing> {
         let now = self.now;
-        let due = self.read_statement(|state| due(state, now)).await?;
+        let world = self.store.world.clone();
+        let lock_due = |state: &mut State| {
+            let mut due = due(state, now);
+            let locks = take_free(&world, state, &mut due);
+            (due, locks)
+        };
+        let (due, locks) = self.read_statement(lock_due).await?;
+        self.claims.extend(locks);
         let heads = self.read_statement(heads).await?;
         let holding = self.read_statement(holding).await?;
         Ok(Standing { due, heads, holding })
@@ -172,7 +185,7 @@ impl SaleTx for SimSaleTx {
             shipping: None,
             order: None,
         };
-        self.store.commit(self.held, write).await
+        self.store.commit(self.held, self.claims, write).await
     }
 }
 
@@ -245,6 +258,6 @@ impl ClaimTx for SimClaimTx {
             shipping: write.shipping,
             order: write.order,
         };
-        self.store.commit(self.held, write).await
+        self.store.commit(self.held, Vec::new(), write).await
     }
 }

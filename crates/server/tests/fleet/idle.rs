@@ -1,0 +1,77 @@
+//! What a fleet in which nothing happens asks of the primary: counted by its own rounds, so that no clock matters.
+
+use std::time::{Duration, Instant};
+
+use miaosha_testkit::services::MariaDbServer;
+
+use crate::MACHINE;
+use crate::site::Fleet;
+use crate::support::PATIENCE;
+
+const SETTINGS: [(&str, &str); 1] = [("MIAOSHA_LOG__FILTER", "warn")];
+/// Every process but the consumers reads the newest events once in a round.
+const FOLLOWERS: u64 = 6;
+const PROCESSES: u64 = 8;
+/// Followers ask two questions in a round, consumers two; each process looks once at the replicas, and every other round
+/// at the clock; about one makes the beat that tells the lag. That is some 30 in all. The rest is for this test's own
+/// questions, and for processes of which one is slower than the other.
+const STATEMENTS_MAX: u64 = 6 * PROCESSES;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_fleet_asks_the_primary_little_however_many_sales_there_are() {
+    let _alone = MACHINE.lock().await;
+    tokio::task::spawn_blocking(|| {
+        let fleet = Fleet::start(&SETTINGS);
+        for _ in 0..5 {
+            let plan = ["--stock", "10", "--lasts", "10h", "--price", "1.00", "--starts-in"];
+            fleet.create_sale(&[&plan[..], &["0s"]].concat());
+            fleet.create_sale(&[&plan[..], &["5h"]].concat());
+            let ended = fleet.create_sale(&[&plan[..], &["0s"]].concat());
+            assert!(fleet.cli(&["sale", "close", &ended]).status.success());
+        }
+        let primary = &fleet.services.mysql.primary;
+        primary.query("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1").unwrap();
+        // Every process has heard of every sale then.
+        let before = counted_after(primary, 10 * FOLLOWERS);
+        let after = counted_after(primary, before.reads + 20 * FOLLOWERS);
+        let statements = after.statements - before.statements;
+        let per_round = statements * FOLLOWERS / (after.reads - before.reads);
+        println!("{per_round} statements in a round of {PROCESSES} processes");
+        assert!(per_round <= STATEMENTS_MAX, "{per_round} statements in a round:\n{}", kinds(primary));
+    })
+    .await
+    .unwrap();
+}
+
+/// What the primary was asked so far.
+struct Counted {
+    /// Reads of the newest events, since the log was begun.
+    reads: u64,
+    /// Statements of all kinds, since the server was started.
+    statements: u64,
+}
+
+/// Waits for so many reads.
+fn counted_after(primary: &MariaDbServer, reads: u64) -> Counted {
+    let deadline = Instant::now() + PATIENCE * 3;
+    loop {
+        let count = "SELECT (SELECT COUNT(*) FROM mysql.general_log \
+                     WHERE argument LIKE 'SELECT id FROM claim\\_events%'), variable_value \
+                     FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'";
+        let counted = primary.query(count).unwrap();
+        let (found, statements) = counted.split_once('\t').unwrap();
+        let counted = Counted { reads: found.parse().unwrap(), statements: statements.parse().unwrap() };
+        if counted.reads >= reads {
+            return counted;
+        }
+        assert!(Instant::now() < deadline, "nobody follows: {} of {reads} reads", counted.reads);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// How often which message was sent, by its beginning.
+fn kinds(primary: &MariaDbServer) -> String {
+    let by_kind = "SELECT COUNT(*), LEFT(argument, 60) kind FROM mysql.general_log \
+                   WHERE command_type = 'Query' GROUP BY kind ORDER BY 1 DESC LIMIT 40";
+    primary.query(by_kind).unwrap()
+}
