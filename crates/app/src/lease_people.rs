@@ -24,7 +24,7 @@ pub async fn lease_people(cap: &dyn PeopleCap, board: &Board, holder: u64, now: 
         if sale.state(now) == SaleState::Ended {
             continue;
         }
-        let wanted = (sale.people.admitted() + people_max.div_ceil(BLOCKS)).min(people_max);
+        let wanted = (sale.people.admitted(now) + people_max.div_ceil(BLOCKS)).min(people_max);
         match cap.lease(sale.sale.id, holder, wanted, people_max).await {
             Ok(share) => sale.set_people_share(share),
             Err(error) => debug!(sale = %sale.sale.id, %error, "a share of the people cap was not renewed"),

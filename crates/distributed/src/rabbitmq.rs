@@ -30,6 +30,7 @@ use tracing::warn;
 use self::connection::{Broker, Duty, FirstAttempt, keep_serving};
 use self::dead_letters::DeadLetters;
 use self::intake::{Intake, IntakeDuty};
+pub use self::message::BATCH_LEN_MAX;
 use self::publisher::Publisher;
 pub use self::request_queue::RabbitQueue;
 use self::request_queue::Routes;

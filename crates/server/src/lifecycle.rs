@@ -3,6 +3,8 @@
 //! The first signal drains: stop accepting, finish what is under way, up to a deadline. The second aborts.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -17,12 +19,18 @@ pub(crate) struct Tasks {
     runtime: Handle,
     tracker: TaskTracker,
     shutdown: CancellationToken,
+    has_panicked: Arc<AtomicBool>,
 }
 
 impl Tasks {
     /// Tasks of `runtime`.
     pub(crate) fn new(runtime: Handle) -> Self {
-        Self { runtime, tracker: TaskTracker::new(), shutdown: CancellationToken::new() }
+        Self {
+            runtime,
+            tracker: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            has_panicked: Arc::default(),
+        }
     }
 
     /// Is cancelled when the process shall end.
@@ -39,16 +47,22 @@ impl Tasks {
     /// is half gone is worse than one that is restarted.
     pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let handle = self.tracker.spawn_on(task, &self.runtime);
-        let shutdown = self.shutdown.clone();
+        let (shutdown, has_panicked) = (self.shutdown.clone(), self.has_panicked.clone());
         self.tracker.spawn_on(
             async move {
                 if let Err(error) = handle.await {
                     error!(task = name, %error, "a task panicked: shutting down");
+                    has_panicked.store(true, Ordering::Relaxed);
                     shutdown.cancel();
                 }
             },
             &self.runtime,
         );
+    }
+
+    /// Whether a task has panicked, which is why the process ends.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.has_panicked.load(Ordering::Relaxed)
     }
 
     /// Runs a task that is dropped, wherever it is, when the shutdown begins.

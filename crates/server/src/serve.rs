@@ -86,7 +86,10 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
     };
     let drained = listener.run(site, begin_to_drain(config, &tasks, &node, push.clone())).await;
     end(config, &tasks, &node, push).await;
-    drained.context("cannot serve connections")
+    drained.context("cannot serve connections")?;
+    // Whoever watches over the process starts it again if it says so.
+    anyhow::ensure!(!tasks.has_panicked(), "a task panicked; the log says which");
+    Ok(())
 }
 
 /// For a process that holds no sockets: its board is all that has to know.

@@ -1,6 +1,6 @@
 //! What a node knows of each person in one sale.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -72,8 +72,50 @@ pub(crate) struct People {
     shards: Box<[Mutex<HashMap<UserId, Person>>]>,
     claims: AtomicU64,
     rejections: AtomicU64,
-    /// Whom the people cap counts: those with a request under way or a claim that is not over. Empty without a cap.
-    admitted: Mutex<HashSet<UserId>>,
+    admitted: Mutex<Admitted>,
+}
+
+/// Whom the people cap counts: those with a request under way, and those with a claim that is not over. Empty without a
+/// cap.
+#[derive(Debug, Default)]
+struct Admitted {
+    /// Until when a place is kept for somebody whose request is not under way any more and who has no claim yet.
+    places: HashMap<UserId, Option<Timestamp>>,
+    cleared_at: Option<Timestamp>,
+}
+
+/// How often places that nobody needs any more are looked for.
+const CLEARED_EVERY: Duration = Duration::from_millis(250);
+
+impl Admitted {
+    fn admits(&mut self, user: UserId, people_max: u64, now: Timestamp) -> bool {
+        if let Some(until) = self.places.get_mut(&user) {
+            *until = None;
+            return true;
+        }
+        if self.places.len() as u64 >= people_max {
+            self.clear(now);
+        }
+        let has_room = (self.places.len() as u64) < people_max;
+        if has_room {
+            self.places.insert(user, None);
+        }
+        has_room
+    }
+
+    /// Gives back the places of those who failed and did not come again, and of those whose rejection was not heard of.
+    fn clear(&mut self, now: Timestamp) {
+        if self.cleared_at.is_none_or(|at| now.saturating_since(at) >= CLEARED_EVERY) {
+            self.places.retain(|_, until| until.is_none_or(|until| until > now));
+            self.cleared_at = Some(now);
+        }
+    }
+
+    fn keep(&mut self, user: UserId, until: Option<Timestamp>) {
+        if let Some(place) = self.places.get_mut(&user) {
+            *place = until;
+        }
+    }
 }
 
 impl People {
@@ -82,14 +124,11 @@ impl People {
         Self { shards, claims: AtomicU64::new(0), rejections: AtomicU64::new(0), admitted: Mutex::default() }
     }
 
-    fn admits(&self, user: UserId, people_max: u64) -> bool {
-        let mut admitted = self.admitted.lock();
-        admitted.contains(&user) || ((admitted.len() as u64) < people_max && admitted.insert(user))
-    }
-
     /// How many people the cap counts here.
-    pub(crate) fn admitted(&self) -> u64 {
-        self.admitted.lock().len() as u64
+    pub(crate) fn admitted(&self, now: Timestamp) -> u64 {
+        let mut admitted = self.admitted.lock();
+        admitted.clear(now);
+        admitted.places.len() as u64
     }
 
     /// Claims known.
@@ -158,7 +197,7 @@ impl People {
             Some(Person::Queued { since }) if is_remembered(*since, now) => return Asking::Queued,
             Some(Person::Queued { .. } | Person::Rejected) | None => {}
         }
-        if people_max.is_some_and(|people_max| !self.admits(user, people_max)) {
+        if people_max.is_some_and(|people_max| !self.admitted.lock().admits(user, people_max, now)) {
             return Asking::Full;
         }
         shard.insert(user, Person::Asking(confirm()));
@@ -170,6 +209,7 @@ impl People {
         for user in users {
             let mut shard = self.shard(user);
             if let Some(Person::Asking(_)) = shard.get(&user) {
+                self.admitted.lock().keep(user, Some(now + QUEUED_REMEMBERED));
                 match fate {
                     Fate::Confirmed => shard.insert(user, Person::Queued { since: now }),
                     Fate::Failed | Fate::Open => shard.remove(&user),
@@ -180,9 +220,17 @@ impl People {
 
     /// Takes in a claim; whether it is news.
     pub(crate) fn learn(&self, claim: Claim) -> bool {
+        let is_news = self.note(claim);
+        let mut admitted = self.admitted.lock();
         if claim.units_taken() == 0 && claim.status != ClaimStatus::Standby {
-            self.admitted.lock().remove(&claim.user);
+            admitted.places.remove(&claim.user);
+        } else {
+            admitted.keep(claim.user, None);
         }
+        is_news
+    }
+
+    fn note(&self, claim: Claim) -> bool {
         let mut shard = self.shard(claim.user);
         match shard.get_mut(&claim.user) {
             Some(Person::Claimed(known)) if known.rev >= claim.rev => false,
@@ -200,7 +248,7 @@ impl People {
 
     /// Takes in a rejection without a row; whether it is news. A claim outweighs it.
     pub(crate) fn reject(&self, user: UserId) -> bool {
-        self.admitted.lock().remove(&user);
+        self.admitted.lock().places.remove(&user);
         let mut shard = self.shard(user);
         if let Some(Person::Claimed(_) | Person::Rejected) = shard.get(&user) {
             return false;

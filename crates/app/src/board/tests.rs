@@ -221,7 +221,8 @@ fn the_people_cap_counts_people_and_not_requests() {
     let mut row = sale_row(1, 0);
     row.sale.max_people = Some(2);
     let sale = board.put(row, START);
-    let ask = |number| sale.people.ask(user(number), || watch().1, sale.people_max(), START);
+    let ask_at = |number, now| sale.people.ask(user(number), || watch().1, sale.people_max(), now);
+    let ask = |number| ask_at(number, START);
     assert!(matches!(ask(1), Asking::Joined));
     assert!(matches!(ask(1), Asking::Waiting(_)));
     assert!(matches!(ask(2), Asking::Joined));
@@ -229,6 +230,28 @@ fn the_people_cap_counts_people_and_not_requests() {
     sale.people.conclude([user(2)].into_iter(), Fate::Failed, START);
     assert!(matches!(ask(3), Asking::Full), "who failed may come back");
     assert!(matches!(ask(2), Asking::Joined));
+    sale.people.conclude([user(2)].into_iter(), Fate::Failed, START);
+    let later = START + QUEUED_REMEMBERED;
+    assert!(matches!(ask_at(3, later), Asking::Joined), "who failed has not come back");
+    assert!(matches!(ask_at(2, later), Asking::Full));
+}
+
+#[test]
+fn the_people_cap_keeps_a_place_for_a_claim_and_none_for_a_rejection_that_was_lost() {
+    let board = Board::new();
+    let mut row = sale_row(1, 0);
+    row.sale.max_people = Some(2);
+    let sale = board.put(row, START);
+    let ask = |number, now| sale.people.ask(user(number), || watch().1, sale.people_max(), now);
+    for number in [1, 2] {
+        assert!(matches!(ask(number, START), Asking::Joined));
+    }
+    sale.people.conclude([user(1), user(2)].into_iter(), Fate::Confirmed, START);
+    sale.learn(&[claim(1, Reserved, 1)]);
+    let later = START + QUEUED_REMEMBERED;
+    assert_eq!(sale.people.admitted(later), 1, "of the other nothing was heard");
+    assert!(matches!(ask(3, later), Asking::Joined));
+    assert!(matches!(ask(4, later), Asking::Full));
 }
 
 #[test]

@@ -28,17 +28,17 @@ const DUPLICATE: u16 = 1062;
 /// Two transactions waited for each other, and the server ended this one.
 const DEADLOCK: u16 = 1213;
 
-/// Errors of the server that pass.
-const PASSING: &[u16] = &[
-    // No room on the disk, in memory or in a table.
-    1021, 1037, 1038, 1041, 1114, 1206, // The storage or the log failed for once.
-    1020, 1030, 1180, 1181, // Too many connections, of all or of this account.
-    1040, 1203, 1226,
-    // The server is starting or stopping, the connection was ended, or the client was not heard in time.
-    1042, 1043, 1047, 1053, 1077, 1078, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927,
-    // A lock, a deadlock, a statement that took too long (MariaDB, MySQL).
-    1205, 1213, 1969, 3024, // This is not, or not any more, the primary.
-    1036, 1290, 1836,
+/// What the server says of the data of a statement: done again, it would say it again.
+///
+/// Every other error is the server's own, or that of whoever runs it (a right that was taken away, a table that is not
+/// there yet, a disk that is full, a proxy with numbers of its own), and passes when it is mended. Nothing that was
+/// accepted may be given up for it.
+const OF_THE_DATA: &[u16] = &[
+    // A value that does not fit its column, is missing, or is no such value.
+    1048, 1264, 1265, 1292, 1364, 1366, 1406, 1690,
+    // A constraint: a key that is there, a row that is not, a check (MySQL, MariaDB).
+    1062, 1451, 1452, 3819, 4025, // A statement longer than the server takes.
+    1153,
 ];
 
 impl Failure {
@@ -93,7 +93,7 @@ impl Failure {
 
 /// The server stops, the connection was killed, or the server is no longer the primary.
 fn is_end_of_connection(number: Option<u16>) -> bool {
-    matches!(number, Some(1053 | 1077..=1080 | 1152 | 1158..=1161 | 1184 | 1290 | 1836 | 1927))
+    matches!(number, Some(1053 | 1077..=1080 | 1152 | 1158..=1161 | 1184 | 1290 | 1836 | 1927 | 4031))
 }
 
 /// The server's number of an error, if it is the server's.
@@ -104,7 +104,7 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
 
 fn may_pass(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(_) => number(error).is_some_and(|number| PASSING.contains(&number)),
+        sqlx::Error::Database(_) => number(error).is_none_or(|number| !OF_THE_DATA.contains(&number)),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)

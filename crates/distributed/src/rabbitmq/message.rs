@@ -16,7 +16,7 @@ pub(super) const BATCH: &str = "miaosha.batch.v1";
 /// The format of a wake-up: sale (8 bytes), due (8, milliseconds since the epoch).
 pub(super) const WAKE_UP: &str = "miaosha.wake-up.v1";
 /// The most people in one message. It bounds what a consumer takes into memory, and the work of one transaction.
-pub(super) const PEOPLE_MAX: usize = 1_024;
+pub const BATCH_LEN_MAX: usize = 1_024;
 
 const HEAD_LEN: usize = 17;
 const ASK_LEN: usize = 12;
@@ -72,7 +72,7 @@ pub(super) fn decode_batch(kind: Option<&str>, body: &[u8]) -> Result<SentBatch,
     let (asks, []) = rest.as_chunks::<ASK_LEN>() else {
         return Err(malformed());
     };
-    if asks.len() > PEOPLE_MAX {
+    if asks.len() > BATCH_LEN_MAX {
         return Err(malformed());
     }
     if *flags & !MAYBE_DECIDED != 0 {
@@ -172,11 +172,11 @@ mod tests {
             asks: vec![ask; people],
             accepted_at: Timestamp::from_millis(0),
         };
-        let body = encode_batch(&batch(PEOPLE_MAX), false);
+        let body = encode_batch(&batch(BATCH_LEN_MAX), false);
         assert_eq!(body.len(), 12_305);
         assert!(decode_batch(Some(BATCH), &body).is_ok());
         assert!(decode_batch(Some(WAKE_UP), &body).is_err());
         assert!(decode_batch(None, &body).is_err());
-        assert!(decode_batch(Some(BATCH), &encode_batch(&batch(PEOPLE_MAX + 1), false)).is_err());
+        assert!(decode_batch(Some(BATCH), &encode_batch(&batch(BATCH_LEN_MAX + 1), false)).is_err());
     }
 }

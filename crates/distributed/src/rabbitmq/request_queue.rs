@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dead_letters::DeadLetters;
 use super::intake::{Arrival, Intake};
-use super::message::{BATCH, PEOPLE_MAX, encode_batch};
+use super::message::{BATCH, BATCH_LEN_MAX, encode_batch};
 use super::publisher::{Message, Publisher, Unconfirmed};
 use super::topology::Topology;
 
@@ -55,8 +55,8 @@ impl RequestQueue for RabbitQueue {
         if self.stopped.is_cancelled() {
             return Err(PortError::retryable(PUBLISH, "the queue is shut down"));
         }
-        if batch.asks.len() > PEOPLE_MAX {
-            return Err(PortError::terminal(PUBLISH, format!("more than {PEOPLE_MAX} people in a batch")));
+        if batch.asks.len() > BATCH_LEN_MAX {
+            return Err(PortError::terminal(PUBLISH, format!("more than {BATCH_LEN_MAX} people in a batch")));
         }
         let topology = &self.routes.topology;
         let shard = topology.shard(batch.sale);

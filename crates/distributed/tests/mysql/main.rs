@@ -7,6 +7,7 @@ mod contracts;
 mod database;
 mod door;
 mod life;
+mod mended;
 mod opening;
 mod payment_beside;
 mod replicas;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use miaosha_distributed::rabbitmq;
 use miaosha_web::tokens::Secret;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -143,6 +144,11 @@ impl Config {
                 "mysql.primary and mysql.replicas: give servers such as mysql://user:password@host:3306/miaosha"
             );
         }
+        let (people, people_max) = (self.buying.batch_len_max, rabbitmq::BATCH_LEN_MAX);
+        ensure!(
+            people <= people_max,
+            "buying.batch_len_max = {people}: a message carries at most {people_max}; give that or less"
+        );
         ensure!(self.mysql.connections_max >= 2, "mysql.connections_max must be at least 2");
         self.secrets.keys().map(|_| ())
     }

@@ -48,6 +48,9 @@ pub(super) async fn serve(
     // At shutdown hyper closes a connection of which it has read nothing.
     let mut has_read = taken.is_empty();
     let patience = Rc::new(Patience::default());
+    if !has_read {
+        patience.note_progress();
+    }
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let busy = Busy::new(patience.clone());
         let answer = dispatch.answer(request, peer, busy);
