@@ -8,7 +8,7 @@ mod places;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use miaosha_domain::claim::Claim;
@@ -141,6 +141,8 @@ pub struct BoardSale {
     heard: RwLock<Heard>,
     told: Mutex<Told>,
     pub(crate) people: People,
+    /// Whether `people` is to have everybody with a claim; not any more when the sale is long over.
+    keeps_people: AtomicBool,
     /// How many people this node may have under way, of those that the people cap allows.
     people_share: AtomicU64,
     places: Places,
@@ -173,6 +175,7 @@ impl BoardSale {
             heard: RwLock::new(Heard { book: row.book, at: now }),
             told: Mutex::new(told),
             people,
+            keeps_people: AtomicBool::new(true),
             people_share: AtomicU64::new(u64::MAX),
             places: Places::default(),
         }
@@ -210,9 +213,24 @@ impl BoardSale {
         is_current && is_complete && self.people.claim(user).is_none()
     }
 
-    /// How many claims this node lacks.
+    /// How many claims this node lacks; none of a sale whose people it does not keep.
     pub fn claims_lacking(&self) -> u64 {
+        if !self.keeps_people() {
+            return 0;
+        }
         (self.book().next_seq - 1).saturating_sub(self.people.claims_known())
+    }
+
+    /// Whether this node is to know everybody who has a claim.
+    pub(crate) fn keeps_people(&self) -> bool {
+        self.keeps_people.load(Ordering::Relaxed)
+    }
+
+    /// Decides that, and forgets everybody if not.
+    pub(crate) fn keep_people(&self, keep: bool) {
+        if self.keeps_people.swap(keep, Ordering::Relaxed) && !keep {
+            self.people.forget_all();
+        }
     }
 
     /// The place in standby of the person with this `seq`, from 1, by the claims known here; it may be a quarter of a
@@ -226,8 +244,11 @@ impl BoardSale {
         })
     }
 
-    /// Units of the claims known here, by the name of their status, and `free` ones.
+    /// Units of the claims known here, by the name of their status, and `free` ones. Empty where claims are not kept.
     pub fn units_by_status(&self) -> Vec<(&'static str, u64)> {
+        if !self.keeps_people() {
+            return Vec::new();
+        }
         let mut units = self.people.units_by_status();
         units.push(("free", u64::from(self.book().free())));
         units

@@ -1,8 +1,9 @@
 //! Keeps a node's board true, and tells those who tell people.
 //!
 //! News over the bus is the fast path. Each second the events of the last ten seconds are read as well, and the books of
-//! the sales that may still change by themselves, so that lost news is made good; after a longer gap every claim of every
-//! sale is read again. A quiet second costs two statements, however many sales there are.
+//! the sales that may still change by themselves, so that lost news is made good; when the database was away, the events
+//! since. Every claim is read only at the start, and when so much was missed that its events are too many. A quiet
+//! second costs two statements, however many sales there are.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports, 
 
 /// How often events are read, at least.
 pub const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
-/// How far back events are read. A transaction lasts at most half of it, so none becomes visible too late.
+/// How far back events are read, at least: a transaction lasts at most half of it, so none becomes visible too late.
 pub const CATCH_UP_SPAN: Duration = Duration::from_secs(10);
+/// So long after its planned end a node forgets who has what in a sale, once nothing in it can change by itself.
+pub const PEOPLE_KEPT: Duration = Duration::from_mins(10);
 
 const EVENT_IDS_MAX: u32 = 200_000;
 const EVENTS_PAGE: usize = 1_000;
@@ -89,53 +92,73 @@ impl Follower {
                 Either::Left((event, _)) => event,
                 Either::Right(_) => continue,
             };
-            match event {
+            let is_heard = match event {
                 BusEvent::News(outcomes) => self.hear(&outcomes).await,
-                BusEvent::Gap => self.caught_up_at = None,
+                // What was lost is among the events.
+                BusEvent::Gap => false,
                 BusEvent::Closed => return,
-            }
-            if self.caught_up_at.is_none() {
+            };
+            if !is_heard {
                 catch_up_at = clock.now();
             }
         }
     }
 
-    /// Reads what changed since the last time; everything, the first time and after a gap.
+    /// Reads what changed since the last time; everything, the first time.
     ///
     /// # Errors
     /// Nothing is lost: the next call reads it again.
     pub async fn catch_up(&mut self) -> PortResult<()> {
         let began = self.ports.clock.now();
-        let ids = self.ports.claims.list_event_ids(CATCH_UP_SPAN, EVENT_IDS_MAX).await?;
-        // Judged only now: a list that was slow to come may reach back less far than the last one was taken.
-        let listed = self.ports.clock.now();
-        let has_gap = self.caught_up_at.is_none_or(|at| listed.saturating_since(at) > CATCH_UP_SPAN / 2);
+        let events = self.list_events(began).await?;
         // Before every sale is read: one that settles in between is then read again.
         let unsettled = self.ports.sales.list_unsettled().await?;
-        if has_gap {
+        let listed: HashSet<SaleId> = unsettled.iter().map(|sale| sale.id).collect();
+        if events.are_complete {
+            self.read_changed_sales(&unsettled, &listed).await?;
+            self.read_events(&events.ids).await?;
+        } else {
             self.read_to.clear();
             self.read_sales().await?;
-            for sale in self.board.list() {
-                self.read_new_claims(&sale).await?;
-            }
-        } else {
-            self.read_changed_sales(&unsettled).await?;
-            let unseen: Vec<u64> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
-            for page in unseen.chunks(EVENTS_PAGE) {
-                let claims = self.ports.claims.list_by_events(page).await?;
-                self.tell_claims(&claims);
-            }
         }
+        self.forget_over(&listed, began);
         for sale in self.board.list() {
-            if sale.claims_lacking() > 0 {
+            if sale.claims_lacking() > 0 || (!events.are_complete && sale.keeps_people()) {
                 self.read_new_claims(&sale).await?;
             }
         }
-        self.seen = ids.into_iter().collect();
-        self.unsettled = unsettled.into_iter().map(|sale| sale.id).collect();
+        self.seen = events.ids.into_iter().collect();
+        self.unsettled = listed;
         self.confirm_settled(began);
         self.caught_up_at = Some(began);
         self.board.note_claims(began);
+        Ok(())
+    }
+
+    /// The events since the last catch-up.
+    async fn list_events(&mut self, now: Timestamp) -> PortResult<Events> {
+        let missed = self.caught_up_at.map_or(Duration::ZERO, |at| now.saturating_since(at));
+        let span = CATCH_UP_SPAN + missed.saturating_sub(CATCH_UP_EVERY);
+        let ids = self.ports.claims.list_event_ids(span, EVENT_IDS_MAX).await?;
+        // Judged only now: a list that was slow to come reaches back less far.
+        let listed = self.ports.clock.now();
+        let reaches_back =
+            self.caught_up_at.is_some_and(|at| listed.saturating_since(at) + CATCH_UP_SPAN / 2 <= span);
+        Ok(Events { are_complete: reaches_back && ids.len() < EVENT_IDS_MAX as usize, ids })
+    }
+
+    /// Tells the claims that events are about, of those events that were not seen before.
+    async fn read_events(&mut self, ids: &[u64]) -> PortResult<()> {
+        let unseen: Vec<u64> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
+        for page in unseen.chunks(EVENTS_PAGE) {
+            let claims = self.ports.claims.list_by_events(page).await?;
+            for claim in &claims {
+                if self.board.lookup(claim.sale).is_none() {
+                    self.read_sale(claim.sale).await?;
+                }
+            }
+            self.tell_claims(&claims);
+        }
         Ok(())
     }
 
@@ -146,17 +169,18 @@ impl Follower {
         }
     }
 
-    async fn hear(&mut self, outcomes: &Outcomes) {
+    /// Takes in news and tells it. False if it has to be made good.
+    async fn hear(&mut self, outcomes: &Outcomes) -> bool {
         if self.board.lookup(outcomes.sale).is_none()
             && let Err(error) = self.read_sale(outcomes.sale).await
         {
             warn!(sale = %outcomes.sale, %error, "cannot read a sale that has news");
-            self.caught_up_at = None;
-            return;
+            return false;
         }
         if let Some(news) = self.board.apply(outcomes, self.ports.clock.now()) {
             self.listener.hear(&news);
         }
+        true
     }
 
     async fn read_sale(&mut self, id: SaleId) -> PortResult<()> {
@@ -188,11 +212,14 @@ impl Follower {
 
     /// Takes in the books of unsettled sales, and reads the rows of those that are new, and once more of those that have
     /// settled since they were heard of.
-    async fn read_changed_sales(&mut self, unsettled: &[UnsettledSale]) -> PortResult<()> {
+    async fn read_changed_sales(
+        &mut self,
+        unsettled: &[UnsettledSale],
+        listed: &HashSet<SaleId>,
+    ) -> PortResult<()> {
         let now = self.ports.clock.now();
         let unknown = unsettled.iter().filter(|sale| !self.board.hear(sale.id, sale.book, now));
         let mut to_read: Vec<SaleId> = unknown.map(|sale| sale.id).collect();
-        let listed: HashSet<SaleId> = unsettled.iter().map(|sale| sale.id).collect();
         let has_settled = |sale: &Arc<BoardSale>| {
             let id = sale.sale.id;
             !listed.contains(&id) && (self.unsettled.contains(&id) || sale.book().may_change())
@@ -214,6 +241,18 @@ impl Follower {
         for sale in self.board.list() {
             if !self.unsettled.contains(&sale.sale.id) {
                 sale.confirm(as_of);
+            }
+        }
+    }
+
+    /// Forgets who has what in the sales that are long over: who asks for it is answered from the row.
+    fn forget_over(&mut self, unsettled: &HashSet<SaleId>, now: Timestamp) {
+        for sale in self.board.list() {
+            let id = sale.sale.id;
+            let is_over = !unsettled.contains(&id) && sale.sale.terms.ends_at + PEOPLE_KEPT <= now;
+            sale.keep_people(!is_over);
+            if is_over {
+                self.read_to.remove(&id);
             }
         }
     }
@@ -240,6 +279,13 @@ impl Follower {
             }
         }
     }
+}
+
+/// What was found of events.
+struct Events {
+    ids: Vec<u64>,
+    /// Whether these are all since the last catch-up.
+    are_complete: bool,
 }
 
 #[cfg(test)]

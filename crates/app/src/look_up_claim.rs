@@ -2,6 +2,7 @@
 
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{OrderId, SaleId, UserId};
+use tracing::debug;
 
 use crate::board::{BoardSale, PersonalState};
 use crate::ports::{PortResult, Ports};
@@ -79,8 +80,14 @@ pub async fn look_up_claim(ports: &Ports, sale: &BoardSale, user: UserId) -> Por
 
 /// Whether the gate refused this person; nobody was before the sale opened, and a gate that is gone remembers nobody.
 async fn was_refused(ports: &Ports, sale: &BoardSale, user: UserId) -> bool {
-    let has_opened = sale.sale.terms.starts_at <= ports.clock.now();
-    has_opened && ports.gate.was_refused(sale.sale.id, user).await.unwrap_or(false)
+    if sale.sale.terms.starts_at > ports.clock.now() {
+        return false;
+    }
+    let refused = ports.gate.was_refused(sale.sale.id, user).await;
+    refused.unwrap_or_else(|error| {
+        debug!(sale = %sale.sale.id, %error, "nobody knows whether the gate refused somebody");
+        false
+    })
 }
 
 /// A claim as its person sees it, with the place or the order that belongs to its status.

@@ -4,7 +4,7 @@ use miaosha_domain::ids::SaleId;
 
 use crate::ports::{PortResult, Ports};
 use crate::settle_sale::settle_sale;
-use crate::tend_gate::load_gate;
+use crate::tend_gate::load_gate_anew;
 
 /// Settles each sale that may still change by itself, loads its gate anew, and tells every node how it stands. Returns the
 /// sales. Idempotent, and harmless in the middle of a sale.
@@ -15,7 +15,7 @@ pub async fn recover(ports: &Ports) -> PortResult<Vec<SaleId>> {
     let sales: Vec<SaleId> = ports.sales.list_unsettled().await?.into_iter().map(|sale| sale.id).collect();
     for sale in &sales {
         settle_sale(ports, *sale).await?;
-        load_gate(ports, *sale).await?;
+        load_gate_anew(ports, *sale).await?;
     }
     Ok(sales)
 }
@@ -32,6 +32,6 @@ mod tests {
         assert_eq!(now(recover(&node.ports)).unwrap(), [sale_id()]);
         let mut journal = node.journal.take();
         journal.retain(|entry| entry != "claims read");
-        assert_eq!(journal, ["told", "gate topped up with 2", "gate opened at version 2"]);
+        assert_eq!(journal, ["told", "gate topped up with 2", "gate opened anew at version 2"]);
     }
 }

@@ -17,12 +17,28 @@ pub const FULL_TOLERATED: Duration = Duration::from_secs(2);
 
 const CLAIMS_PAGE: u32 = 1_000;
 
-/// Loads the gate of a sale from the database; on a gate that knows the sale, forgets who was in flight. Idempotent.
+/// Loads the gate of a sale from the database, unless somebody else was faster. Idempotent.
 pub async fn load_gate(ports: &Ports, sale: SaleId) -> PortResult<()> {
+    match filled(ports, sale).await? {
+        Some(limit) => ports.gate.open(sale, limit).await,
+        None => Ok(()),
+    }
+}
+
+/// The same, whatever the gate knows: also forgets who was in flight.
+pub async fn load_gate_anew(ports: &Ports, sale: SaleId) -> PortResult<()> {
+    match filled(ports, sale).await? {
+        Some(limit) => ports.gate.open_anew(sale, limit).await,
+        None => Ok(()),
+    }
+}
+
+/// Adds every claim of a sale to its gate, and gives the limit to open it with; `None` if there is no such sale.
+async fn filled(ports: &Ports, sale: SaleId) -> PortResult<Option<GateLimit>> {
     // The limit before the claims: a claim made in between is counted as one too many, never as one too few.
-    let Some(row) = ports.sales.lookup(sale).await? else { return Ok(()) };
+    let Some(row) = ports.sales.lookup(sale).await? else { return Ok(None) };
     top_up(ports, sale).await?;
-    ports.gate.open(sale, GateLimit::of(&row.book, &row.sale.terms)).await
+    Ok(Some(GateLimit::of(&row.book, &row.sale.terms)))
 }
 
 /// Adds every claim of a sale to its gate.
@@ -57,7 +73,7 @@ impl GateTender {
         };
         if self.stays_full(sale, is_full && limit.is_open(), ports.clock.now()) {
             info!(%sale, "a gate stays full while there is something to get: loading it anew");
-            load_gate(ports, sale).await?;
+            load_gate_anew(ports, sale).await?;
             self.full_since.remove(&sale);
         }
         if self.lacks_again(sale, claims < limit.claims) {

@@ -54,7 +54,7 @@ pub struct RabbitConfig {
     pub prefix: String,
     /// How many queues the sales are spread over: a hot sale delays only those of its own queue.
     pub shards: usize,
-    /// How many batches of each shard a process holds at the most, the one that it decides included.
+    /// How many messages of each shard a process holds at the most, those that it decides included.
     pub prefetch: u16,
     /// How long `publish` and `schedule` wait for the broker. It is also how long confirms may stay away before calls
     /// fail at once.
@@ -79,7 +79,7 @@ impl RabbitConfig {
             trust: Trust::default(),
             prefix: "miaosha.".to_owned(),
             shards: 4,
-            prefetch: 8,
+            prefetch: 128,
             publish_limit: Duration::from_millis(900),
             settle_limit: Duration::from_secs(5),
             unconfirmed_max: 256,

@@ -30,6 +30,7 @@ enum Call {
     Update { limit: GateLimit, claims: Vec<(u64, ClaimStatus)>, rejected: Vec<u64> },
     TopUp(Vec<(u64, ClaimStatus)>),
     Open(GateLimit),
+    OpenAnew(GateLimit),
     WasRefused(u64),
 }
 
@@ -70,7 +71,8 @@ fn calls() -> impl Strategy<Value = Call> {
         4 => (limits(), claims(), people())
             .prop_map(|(limit, claims, rejected)| Call::Update { limit, claims, rejected }),
         1 => claims().prop_map(Call::TopUp),
-        2 => limits().prop_map(Call::Open),
+        1 => limits().prop_map(Call::Open),
+        2 => limits().prop_map(Call::OpenAnew),
         1 => (0..PEOPLE).prop_map(Call::WasRefused),
     ]
 }
@@ -116,6 +118,10 @@ async fn ask_redis(gate: &RedisGate, sale: SaleId, call: &Call) -> Answer {
             gate.open(sale, *limit).await.unwrap();
             Answer::Done
         }
+        Call::OpenAnew(limit) => {
+            gate.open_anew(sale, *limit).await.unwrap();
+            Answer::Done
+        }
         Call::WasRefused(person) => Answer::Refused(gate.was_refused(sale, user(*person)).await.unwrap()),
     }
 }
@@ -133,6 +139,10 @@ fn ask_model(gate: &mut GateModel, sale: SaleId, call: &Call) -> Answer {
         }
         Call::Open(limit) => {
             gate.open(*limit);
+            Answer::Done
+        }
+        Call::OpenAnew(limit) => {
+            gate.open_anew(*limit);
             Answer::Done
         }
         Call::WasRefused(person) => Answer::Refused(gate.was_refused(user(*person))),

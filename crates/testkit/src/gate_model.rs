@@ -53,6 +53,13 @@ impl GateModel {
 
     /// [`Gate::open`](miaosha_app::ports::Gate::open).
     pub fn open(&mut self, limit: GateLimit) {
+        if self.limit.is_none() {
+            self.open_anew(limit);
+        }
+    }
+
+    /// [`Gate::open_anew`](miaosha_app::ports::Gate::open_anew).
+    pub fn open_anew(&mut self, limit: GateLimit) {
         self.limit = Some(limit);
         self.in_flight.clear();
     }
@@ -122,6 +129,11 @@ impl Gate for ModelGate {
 
     async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
         self.with(sale, |gate| gate.open(limit));
+        Ok(())
+    }
+
+    async fn open_anew(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
+        self.with(sale, |gate| gate.open_anew(limit));
         Ok(())
     }
 

@@ -268,6 +268,19 @@ impl People {
         }
     }
 
+    /// Forgets everybody but those whose requests are under way.
+    pub(crate) fn forget_all(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let is_claimed = |person: &&Person| matches!(person, Person::Claimed(_));
+            let claims = shard.values().filter(is_claimed).count() as u64;
+            shard.retain(|_, person| matches!(person, Person::Asking(_)));
+            shard.shrink_to_fit();
+            self.claims.fetch_sub(claims, Ordering::Release);
+        }
+        self.rejections.store(0, Ordering::Relaxed);
+    }
+
     fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, Person>> {
         // Fibonacci hashing: ids are time-ordered, so their low bits alone would cluster.
         let mixed = user.get().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58;

@@ -78,8 +78,15 @@ impl Gate for FakeGate {
     }
 
     async fn open(&self, _: SaleId, limit: GateLimit) -> PortResult<()> {
+        if std::mem::take(&mut self.state.lock().has_forgotten) {
+            self.journal.note(format!("gate opened at version {}", limit.version));
+        }
+        Ok(())
+    }
+
+    async fn open_anew(&self, _: SaleId, limit: GateLimit) -> PortResult<()> {
         self.state.lock().has_forgotten = false;
-        self.journal.note(format!("gate opened at version {}", limit.version));
+        self.journal.note(format!("gate opened anew at version {}", limit.version));
         Ok(())
     }
 

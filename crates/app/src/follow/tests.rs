@@ -116,38 +116,66 @@ fn lost_news_is_made_good_from_the_events_within_a_second() {
 }
 
 #[test]
-fn after_a_gap_everything_is_read_at_once() {
+fn after_a_gap_in_the_news_the_events_are_read_at_once_and_are_enough() {
     let mut followed = Followed::new(Node::new(1, 1));
-    followed.node.bus.lose_everything();
     followed.node.decide(&[1]);
+    followed.poll();
+    followed.heard();
+    followed.node.bus.lose_everything();
+    followed.node.decide(&[2]);
     followed.has_read_everything();
     followed.node.bus.send(BusEvent::Gap);
     followed.poll();
-    assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved)]);
-    assert!(followed.has_read_everything());
+    assert_eq!(followed.heard(), [(2, ClaimStatus::Standby)]);
+    assert!(!followed.has_read_everything());
 }
 
 #[test]
-fn after_a_long_silence_of_the_database_everything_is_read() {
+fn after_a_long_silence_of_the_database_its_events_are_enough() {
     let mut followed = Followed::new(Node::new(1, 1));
     followed.node.decide(&[1]);
     followed.poll();
     followed.node.bus.lose_everything();
-    for _ in 0..11 {
+    for _ in 0..60 {
         followed.node.faults.next("event ids", Fault::Retryable);
     }
     followed.node.clock.pass(HOLD);
     now(settle_sale(&followed.node.ports, sale_id())).unwrap();
     followed.heard();
-    for _ in 0..11 {
+    for _ in 0..60 {
         assert!(!followed.poll());
         followed.node.clock.pass(SECOND);
     }
     assert_eq!(followed.heard(), []);
     followed.has_read_everything();
     followed.poll();
-    assert_eq!(followed.heard(), [(1, ClaimStatus::Expired)], "its event is older than what is read of them");
-    assert!(followed.has_read_everything());
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Expired)]);
+    assert!(!followed.has_read_everything());
+}
+
+#[test]
+fn the_claims_of_a_sale_that_is_long_over_are_forgotten_and_not_read_again() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    followed.node.decide(&[1]);
+    followed.poll();
+    now(close_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.node.clock.pass(HOLD);
+    now(settle_sale(&followed.node.ports, sale_id())).unwrap();
+    let sale = followed.board.lookup(sale_id()).unwrap();
+    let known = |followed: &Followed| sale.personal_state(user(1), followed.node.ports.clock.now());
+    followed.pass(LASTS);
+    assert!(matches!(known(&followed), PersonalState::Claimed(_)));
+    followed.pass(PEOPLE_KEPT);
+    assert_eq!(known(&followed), PersonalState::Unknown);
+    assert!(!sale.had_no_claim(user(1), followed.node.ports.clock.now()), "the row says so");
+    assert_eq!(sale.units_by_status(), []);
+    followed.has_read_everything();
+    for _ in 0..3 {
+        followed.pass(SECOND);
+    }
+    assert!(!followed.has_read_everything());
+    let restarted = Followed::new(followed.node);
+    assert!(!restarted.has_read_everything());
 }
 
 #[test]

@@ -29,9 +29,13 @@ pub trait Gate: Send + Sync {
     /// database.
     async fn top_up(&self, sale: SaleId, claims: &[Claim]) -> PortResult<()>;
 
-    /// Makes the sale known with `limit`, also one of an earlier version, and nobody in flight; on a sale that is known,
-    /// forgets who was in flight. The claims must have been topped up before.
+    /// Makes a sale that is not known known, with `limit` and nobody in flight; changes nothing of one that is known. The
+    /// claims must have been topped up before.
     async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()>;
+
+    /// Forgets who is in flight and takes `limit`, also one of an earlier version, known sale or not. For a gate whose
+    /// people in flight were lost on their way.
+    async fn open_anew(&self, sale: SaleId, limit: GateLimit) -> PortResult<()>;
 
     /// Whether this person is on the record of the refused.
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool>;
@@ -90,6 +94,10 @@ impl Gate for OpenGate {
     }
 
     async fn open(&self, _sale: SaleId, _limit: GateLimit) -> PortResult<()> {
+        Ok(())
+    }
+
+    async fn open_anew(&self, _sale: SaleId, _limit: GateLimit) -> PortResult<()> {
         Ok(())
     }
 

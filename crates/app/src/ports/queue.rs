@@ -19,8 +19,8 @@ pub trait RequestQueue: Send + Sync {
     /// sales are then decided side by side, and never two of one sale.
     fn lanes(&self) -> usize;
 
-    /// Waits for the next delivery; `None` once the queue is shut down. A delivery that is dropped before it is
-    /// settled comes again.
+    /// Waits for the next delivery; `None` once the queue is shut down. Batches of one sale that follow each other may
+    /// come as one, of at most 1,024 people. A delivery that is dropped before it is settled comes again.
     async fn next(&self) -> Option<Box<dyn Delivery>>;
 }
 
@@ -39,7 +39,7 @@ pub trait Delivery: Send + Sync {
     /// The sale is paused: the batch comes again later, or its publisher is told (by an error) that it was not taken.
     async fn park(self: Box<Self>) -> PortResult<()>;
 
-    /// Replaces the batch by one batch per person, durable before this one is settled.
+    /// Replaces the batch by one batch per person, durable before this one is settled. Each of them comes alone.
     async fn split(self: Box<Self>) -> PortResult<()>;
 
     /// Puts the batch aside for a human, with an alarm.

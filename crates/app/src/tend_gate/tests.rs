@@ -42,7 +42,7 @@ fn a_gate_that_stays_full_for_no_reason_is_loaded_anew() {
         assert_eq!(swept(&node, &mut tender), Vec::<String>::new());
         pass_a_second(&node.clock);
     }
-    assert_eq!(swept(&node, &mut tender), ["gate topped up with 1", "gate opened at version 2"]);
+    assert_eq!(swept(&node, &mut tender), ["gate topped up with 1", "gate opened anew at version 2"]);
 }
 
 #[test]

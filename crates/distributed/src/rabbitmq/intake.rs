@@ -1,6 +1,9 @@
 //! Batches on their way from the broker to those who decide: a line for each shard, at most one batch of a line in hand
 //! at a time, so that two batches of one sale are never decided side by side in this process, and keep their order.
 //!
+//! What has piled up in a line is handed over together: batches that follow each other and are of one sale become one, so
+//! that a backlog costs as many transactions as it has thousands of people, however small the batches were.
+//!
 //! A batch that comes back unsettled goes to the front of its line; the broker hears nothing of it. When the connection
 //! is lost, what waits in the lines is forgotten: the broker delivers it again, here or elsewhere.
 
@@ -26,17 +29,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Duty, Failure};
 use super::dead_letters::DeadLetters;
-use super::message::decode_batch;
+use super::message::{BATCH_LEN_MAX, Notes, decode_batch};
 use super::topology::Topology;
 
 const SET_UP_MAX: Duration = Duration::from_secs(15);
 
-/// A batch that the broker has delivered and that is not settled.
+/// A batch that the broker has delivered, in one message or several, and that is not settled.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) batch: RequestBatch,
-    pub(super) is_redelivered: bool,
-    pub(super) acker: Acker,
+    pub(super) notes: Notes,
+    /// One for each message, in the order of delivery.
+    pub(super) ackers: Vec<Acker>,
     /// The line it belongs to, which is its shard.
     pub(super) line: usize,
     connection: u64,
@@ -73,6 +77,28 @@ struct Lines {
 struct Line {
     waiting: VecDeque<Arrival>,
     is_in_hand: bool,
+}
+
+impl Line {
+    /// The first of those who wait, with all that follow it and can be decided with it.
+    fn pop(&mut self) -> Option<Arrival> {
+        let mut first = self.waiting.pop_front()?;
+        while let Some(next) = self.waiting.pop_front_if(|next| first.can_be_joined_by(next)) {
+            first.batch.asks.extend(next.batch.asks);
+            first.ackers.extend(next.ackers);
+        }
+        Some(first)
+    }
+}
+
+impl Arrival {
+    fn can_be_joined_by(&self, next: &Self) -> bool {
+        self.batch.sale == next.batch.sale
+            // What may have been decided skips the gate.
+            && self.notes == next.notes
+            && !self.notes.is_alone
+            && self.batch.asks.len() + next.batch.asks.len() <= BATCH_LEN_MAX
+    }
 }
 
 impl Intake {
@@ -116,7 +142,7 @@ impl Intake {
             if line.is_in_hand {
                 continue;
             }
-            if let Some(arrival) = line.waiting.pop_front() {
+            if let Some(arrival) = line.pop() {
                 line.is_in_hand = true;
                 lines.next = index + 1;
                 return Taken::Arrived(arrival);
@@ -140,7 +166,8 @@ impl Intake {
             let line = &mut lines.all[index];
             line.is_in_hand = false;
             if is_ours {
-                line.waiting.push_front(Arrival { is_redelivered: true, ..arrival });
+                let notes = Notes { is_maybe_decided: true, ..arrival.notes };
+                line.waiting.push_front(Arrival { notes, ..arrival });
             }
         }
         self.changed.notify_waiters();
@@ -210,9 +237,10 @@ impl Intake {
         let kind = delivery.properties.kind().as_ref().map(ShortString::as_str);
         match decode_batch(kind, &delivery.data) {
             Ok(sent) => {
-                let is_redelivered = delivery.redelivered || sent.is_maybe_decided;
-                let (batch, acker) = (sent.batch, delivery.acker);
-                self.arrive(Arrival { batch, is_redelivered, acker, line, connection });
+                let is_maybe_decided = delivery.redelivered || sent.notes.is_maybe_decided;
+                let notes = Notes { is_maybe_decided, ..sent.notes };
+                let (batch, ackers) = (sent.batch, vec![delivery.acker]);
+                self.arrive(Arrival { batch, notes, ackers, line, connection });
             }
             Err(error) => {
                 self.dead_letters.put_aside_undecodable(line, &delivery, &error).await;
@@ -236,8 +264,8 @@ impl Intake {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
             let waiting = std::mem::take(&mut self.lines.lock().all[line].waiting);
-            for arrival in waiting {
-                arrival.acker.nack(requeue).await?;
+            for acker in waiting.into_iter().flat_map(|arrival| arrival.ackers) {
+                acker.nack(requeue).await?;
             }
             tokio::select! {
                 () = changed => {}
@@ -293,5 +321,66 @@ impl Duty for IntakeDuty {
         for line in &mut lines.all {
             line.waiting.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use miaosha_domain::decide::Ask;
+    use miaosha_domain::ids::{SaleId, UserId};
+    use miaosha_domain::time::Timestamp;
+
+    use super::*;
+
+    const NEW: Notes = Notes { is_maybe_decided: false, is_alone: false };
+    const AGAIN: Notes = Notes { is_maybe_decided: true, is_alone: false };
+    const ALONE: Notes = Notes { is_maybe_decided: false, is_alone: true };
+
+    /// Of no message: only counted here.
+    fn any_acker() -> Acker {
+        Delivery::mock(1, "".into(), "".into(), false, Vec::new()).acker
+    }
+
+    fn arrival(sale: u64, people: std::ops::Range<u64>, notes: Notes) -> Arrival {
+        let ask = |raw| Ask { user: UserId::new(raw).unwrap(), quantity: 1 };
+        let batch = RequestBatch {
+            sale: SaleId::new(sale).unwrap(),
+            asks: people.map(ask).collect(),
+            accepted_at: Timestamp::from_millis(0),
+        };
+        Arrival { batch, notes, ackers: vec![any_acker()], line: 0, connection: 0 }
+    }
+
+    /// What a line hands over, each with its people and its number of messages.
+    fn popped(arrivals: impl IntoIterator<Item = Arrival>) -> Vec<(Vec<u64>, usize)> {
+        let mut line = Line { waiting: arrivals.into_iter().collect(), is_in_hand: false };
+        let people = |arrival: &Arrival| arrival.batch.asks.iter().map(|ask| ask.user.get()).collect();
+        std::iter::from_fn(|| line.pop()).map(|arrival| (people(&arrival), arrival.ackers.len())).collect()
+    }
+
+    #[test]
+    fn batches_of_one_sale_that_follow_each_other_come_together() {
+        let arrivals =
+            [arrival(1, 1..3, NEW), arrival(1, 3..4, NEW), arrival(2, 9..10, NEW), arrival(1, 4..5, NEW)];
+        assert_eq!(popped(arrivals), [(vec![1, 2, 3], 2), (vec![9], 1), (vec![4], 1)]);
+    }
+
+    #[test]
+    fn what_may_have_been_decided_comes_apart_from_what_is_new() {
+        let arrivals = [arrival(1, 1..2, AGAIN), arrival(1, 2..3, AGAIN), arrival(1, 3..4, NEW)];
+        assert_eq!(popped(arrivals), [(vec![1, 2], 2), (vec![3], 1)]);
+    }
+
+    #[test]
+    fn a_part_of_a_batch_that_failed_comes_alone() {
+        let arrivals = [arrival(1, 1..2, ALONE), arrival(1, 2..3, ALONE), arrival(1, 3..4, NEW)];
+        assert_eq!(popped(arrivals), [(vec![1], 1), (vec![2], 1), (vec![3], 1)]);
+    }
+
+    #[test]
+    fn no_more_people_come_together_than_fit_a_message() {
+        let arrivals = (0..30).map(|batch| arrival(1, batch * 100 + 1..batch * 100 + 101, NEW));
+        let lens: Vec<usize> = popped(arrivals).into_iter().map(|(people, _)| people.len()).collect();
+        assert_eq!(lens, [1_000, 1_000, 1_000]);
     }
 }

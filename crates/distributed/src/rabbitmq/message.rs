@@ -21,6 +21,7 @@ pub const BATCH_LEN_MAX: usize = 1_024;
 const HEAD_LEN: usize = 17;
 const ASK_LEN: usize = 12;
 const MAYBE_DECIDED: u8 = 1;
+const ALONE: u8 = 2;
 
 /// A message that this version cannot read.
 #[derive(Debug, Error)]
@@ -35,12 +36,34 @@ pub(super) enum Undecodable {
     Id(#[from] MalformedId),
 }
 
-/// A batch and whether it may have been decided before it was sent on: a part of a split batch and a parked one carry
-/// this over, as the broker knows only of its own redeliveries.
+/// A batch with what was noted on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SentBatch {
     pub(super) batch: RequestBatch,
+    pub(super) notes: Notes,
+}
+
+/// What a batch that is sent on carries with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// Whether it may have been decided before: the broker knows only of its own redeliveries.
     pub(super) is_maybe_decided: bool,
+    /// Whether it is to be decided alone: it is a part of a batch that failed, perhaps because of it.
+    pub(super) is_alone: bool,
+}
+
+impl Notes {
+    fn flags(self) -> u8 {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        flag(self.is_maybe_decided, MAYBE_DECIDED) | flag(self.is_alone, ALONE)
+    }
+
+    /// `None` if there is a flag that this version does not know.
+    fn of(flags: u8) -> Option<Self> {
+        let is_set = |flag| flags & flag != 0;
+        let notes = Self { is_maybe_decided: is_set(MAYBE_DECIDED), is_alone: is_set(ALONE) };
+        (notes.flags() == flags).then_some(notes)
+    }
 }
 
 /// A wake-up for `sale`, not before `due`.
@@ -50,11 +73,11 @@ pub(super) struct WakeUp {
     pub(super) due: Timestamp,
 }
 
-pub(super) fn encode_batch(batch: &RequestBatch, is_maybe_decided: bool) -> Vec<u8> {
+pub(super) fn encode_batch(batch: &RequestBatch, notes: Notes) -> Vec<u8> {
     let mut body = Vec::with_capacity(HEAD_LEN + ASK_LEN * batch.asks.len());
     body.extend(batch.sale.get().to_be_bytes());
     body.extend(batch.accepted_at.as_millis().to_be_bytes());
-    body.push(if is_maybe_decided { MAYBE_DECIDED } else { 0 });
+    body.push(notes.flags());
     for ask in &batch.asks {
         body.extend(ask.user.get().to_be_bytes());
         body.extend(ask.quantity.to_be_bytes());
@@ -75,15 +98,13 @@ pub(super) fn decode_batch(kind: Option<&str>, body: &[u8]) -> Result<SentBatch,
     if asks.len() > BATCH_LEN_MAX {
         return Err(malformed());
     }
-    if *flags & !MAYBE_DECIDED != 0 {
-        return Err(Undecodable::Flags(*flags));
-    }
+    let notes = Notes::of(*flags).ok_or(Undecodable::Flags(*flags))?;
     let batch = RequestBatch {
         sale: SaleId::new(u64::from_be_bytes(*sale))?,
         asks: asks.iter().map(decode_ask).collect::<Result<_, _>>()?,
         accepted_at: Timestamp::from_millis(i64::from_be_bytes(*accepted_at)),
     };
-    Ok(SentBatch { batch, is_maybe_decided: *flags == MAYBE_DECIDED })
+    Ok(SentBatch { batch, notes })
 }
 
 fn decode_ask(bytes: &[u8; ASK_LEN]) -> Result<Ask, MalformedId> {
@@ -131,16 +152,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_batch_is_read_as_it_was_written(batch in any_batch(), is_maybe_decided: bool) {
-            let body = encode_batch(&batch, is_maybe_decided);
+        fn a_batch_is_read_as_it_was_written(batch in any_batch(), is_maybe_decided: bool, is_alone: bool) {
+            let notes = Notes { is_maybe_decided, is_alone };
+            let body = encode_batch(&batch, notes);
             let read = decode_batch(Some(BATCH), &body).unwrap();
-            prop_assert_eq!(read, SentBatch { batch, is_maybe_decided });
+            prop_assert_eq!(read, SentBatch { batch, notes });
         }
 
         #[test]
         fn whatever_is_read_is_written_the_same(body in prop::collection::vec(any::<u8>(), 0..80)) {
             if let Ok(read) = decode_batch(Some(BATCH), &body) {
-                prop_assert_eq!(encode_batch(&read.batch, read.is_maybe_decided), body.clone());
+                prop_assert_eq!(encode_batch(&read.batch, read.notes), body.clone());
             }
             if let Ok(read) = decode_wake_up(Some(WAKE_UP), &body) {
                 prop_assert_eq!(encode_wake_up(read), body);
@@ -161,7 +183,7 @@ mod tests {
         let sale = SaleId::new(1).unwrap();
         let batch = RequestBatch { sale, asks: vec![ask], accepted_at: Timestamp::from_millis(2) };
         let written = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3];
-        assert_eq!(encode_batch(&batch, true), written);
+        assert_eq!(encode_batch(&batch, Notes { is_maybe_decided: true, is_alone: false }), written);
     }
 
     #[test]
@@ -172,11 +194,12 @@ mod tests {
             asks: vec![ask; people],
             accepted_at: Timestamp::from_millis(0),
         };
-        let body = encode_batch(&batch(BATCH_LEN_MAX), false);
+        let none = Notes::default();
+        let body = encode_batch(&batch(BATCH_LEN_MAX), none);
         assert_eq!(body.len(), 12_305);
         assert!(decode_batch(Some(BATCH), &body).is_ok());
         assert!(decode_batch(Some(WAKE_UP), &body).is_err());
         assert!(decode_batch(None, &body).is_err());
-        assert!(decode_batch(Some(BATCH), &encode_batch(&batch(BATCH_LEN_MAX + 1), false)).is_err());
+        assert!(decode_batch(Some(BATCH), &encode_batch(&batch(BATCH_LEN_MAX + 1), none)).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lapin::options::BasicAckOptions;
 use miaosha_app::model::RequestBatch;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dead_letters::DeadLetters;
 use super::intake::{Arrival, Intake};
-use super::message::{BATCH, BATCH_LEN_MAX, encode_batch};
+use super::message::{BATCH, BATCH_LEN_MAX, Notes, encode_batch};
 use super::publisher::{Message, Publisher, Unconfirmed};
 use super::topology::Topology;
 
@@ -60,7 +61,7 @@ impl RequestQueue for RabbitQueue {
         }
         let topology = &self.routes.topology;
         let shard = topology.shard(batch.sale);
-        let message = batch_message(topology.requests_exchange(), shard, &batch, false);
+        let message = batch_message(topology.requests_exchange(), shard, &batch, Notes::default());
         let published = self.routes.publisher.publish(shard, message, self.publish_limit).await;
         published.map_err(|unconfirmed| PortError::retryable(PUBLISH, unconfirmed))
     }
@@ -76,8 +77,8 @@ impl RequestQueue for RabbitQueue {
     }
 }
 
-fn batch_message(exchange: String, shard: usize, batch: &RequestBatch, is_maybe_decided: bool) -> Message {
-    let body = encode_batch(batch, is_maybe_decided);
+fn batch_message(exchange: String, shard: usize, batch: &RequestBatch, notes: Notes) -> Message {
+    let body = encode_batch(batch, notes);
     Message { exchange, key: shard.to_string(), kind: BATCH.to_owned(), body, reason: None }
 }
 
@@ -94,15 +95,16 @@ impl RabbitDelivery {
 
     /// Acknowledges; the last step of every way to settle.
     async fn acknowledge(mut self: Box<Self>) -> PortResult<()> {
-        let acking = self.arrival().acker.ack(BasicAckOptions::default());
+        let ackers = self.arrival().ackers.iter();
+        let acking = future::try_join_all(ackers.map(|acker| acker.ack(BasicAckOptions::default())));
         let acked = timeout(self.routes.settle_limit, acking).await;
         // Not put back on failure either: with its channel gone it comes again from the broker, and an acknowledgement
         // that is only late may still arrive.
         let arrival = self.arrival.take().expect("taken only here and on drop, and both end the delivery");
         self.routes.intake.release(arrival.line);
         match acked {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(PortError::retryable(SETTLE, "its connection was lost: it comes again")),
+            Ok(Ok(taken)) if taken.iter().all(|is_taken| *is_taken) => Ok(()),
+            Ok(Ok(_)) => Err(PortError::retryable(SETTLE, "its connection was lost: it comes again")),
             Ok(Err(error)) => Err(PortError::retryable(SETTLE, error)),
             Err(late) => Err(PortError::retryable(SETTLE, late)),
         }
@@ -127,7 +129,7 @@ impl Delivery for RabbitDelivery {
     }
 
     fn is_redelivered(&self) -> bool {
-        self.arrival().is_redelivered
+        self.arrival().notes.is_maybe_decided
     }
 
     async fn ack(self: Box<Self>) -> PortResult<()> {
@@ -136,18 +138,19 @@ impl Delivery for RabbitDelivery {
 
     async fn park(self: Box<Self>) -> PortResult<()> {
         let Routes { topology, publisher, settle_limit, .. } = &self.routes;
-        let Arrival { batch, is_redelivered, line, .. } = self.arrival();
-        let message = batch_message(topology.parking_exchange(), *line, batch, *is_redelivered);
+        let Arrival { batch, notes, line, .. } = self.arrival();
+        let message = batch_message(topology.parking_exchange(), *line, batch, *notes);
         let parked = publisher.publish(*line, message, *settle_limit).await;
         self.acknowledge_if(parked).await
     }
 
     async fn split(self: Box<Self>) -> PortResult<()> {
         let Routes { topology, publisher, settle_limit, .. } = &self.routes;
-        let Arrival { batch, is_redelivered, line, .. } = self.arrival();
+        let Arrival { batch, notes, line, .. } = self.arrival();
         let publish_alone = |ask| {
             let alone = RequestBatch { asks: vec![ask], ..*batch };
-            let message = batch_message(topology.requests_exchange(), *line, &alone, *is_redelivered);
+            let notes = Notes { is_alone: true, ..*notes };
+            let message = batch_message(topology.requests_exchange(), *line, &alone, notes);
             publisher.publish(*line, message, *settle_limit)
         };
         let parts = stream::iter(batch.asks.clone()).map(publish_alone).buffered(PARTS_UNDER_WAY);
@@ -156,8 +159,8 @@ impl Delivery for RabbitDelivery {
     }
 
     async fn discard(self: Box<Self>) -> PortResult<()> {
-        let Arrival { batch, is_redelivered, line, .. } = self.arrival();
-        let body = encode_batch(batch, *is_redelivered);
+        let Arrival { batch, notes, line, .. } = self.arrival();
+        let body = encode_batch(batch, *notes);
         let reason = "discarded: it could not be decided".to_owned();
         let discarded = self.routes.dead_letters.put_aside(*line, BATCH, body, reason).await;
         self.acknowledge_if(discarded).await

@@ -125,10 +125,17 @@ local function top_up(keys, users)
 end
 
 -- Takes version and people_max.
-local function open(keys, args)
+local function open_anew(keys, args)
   redis.call('HSET', keys[LIMIT], 'version', args[1], 'people_max', args[2])
   redis.call('UNLINK', keys[IN_FLIGHT])
   keep(keys)
+end
+
+-- Takes version and people_max. Of several who find a gate that knows nothing, the first opens it.
+local function open(keys, args)
+  if redis.call('EXISTS', keys[LIMIT]) == 0 then
+    open_anew(keys, args)
+  end
 end
 
 -- On the key of a sale's leases; takes holder, wanted and people_max. Gives how many places the holder has. Each lease
@@ -164,4 +171,5 @@ redis.register_function('miaosha_v1_admit', admit)
 redis.register_function('miaosha_v1_update', update)
 redis.register_function('miaosha_v1_top_up', top_up)
 redis.register_function('miaosha_v1_open', open)
+redis.register_function('miaosha_v1_open_anew', open_anew)
 redis.register_function('miaosha_v1_lease', lease)

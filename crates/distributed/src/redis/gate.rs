@@ -40,6 +40,13 @@ impl RedisGate {
         Self { link, circuits, keys, request_timeout, batch_timeout }
     }
 
+    async fn open_by(&self, function: &'static str, sale: SaleId, limit: GateLimit) -> PortResult<()> {
+        let mut command = functions::call(function, &self.keys.gate(sale));
+        command.arg(limit.version).arg(limit.people_max);
+        let _: Value = self.call("opening the gate", sale, &command, self.batch_timeout).await?;
+        Ok(())
+    }
+
     async fn call<T: FromRedisValue>(
         &self,
         what: &'static str,
@@ -96,10 +103,11 @@ impl Gate for RedisGate {
     }
 
     async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
-        let mut command = functions::call("miaosha_v1_open", &self.keys.gate(sale));
-        command.arg(limit.version).arg(limit.people_max);
-        let _: Value = self.call("opening the gate", sale, &command, self.batch_timeout).await?;
-        Ok(())
+        self.open_by("miaosha_v1_open", sale, limit).await
+    }
+
+    async fn open_anew(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
+        self.open_by("miaosha_v1_open_anew", sale, limit).await
     }
 
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool> {

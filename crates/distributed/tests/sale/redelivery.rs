@@ -43,7 +43,7 @@ async fn a_redelivery_of_every_message_to_two_consumers_changes_nothing() {
 
     print!("{} requests accepted: ", left_accepted + right_accepted);
     let [accepted, withheld, _] = deliveries.counts();
-    assert!(accepted > 10, "a crowd is many batches");
+    assert!(accepted >= PEOPLE, "everybody was accepted");
     assert_eq!(withheld, accepted, "each came again because its acknowledgement was withheld");
     everybody_was_decided_once(&[&left, &right], &everybody, &deliveries).await;
     left.stop().await;
@@ -61,10 +61,7 @@ async fn what_a_consumer_decided_before_it_died_is_not_changed_by_the_next_one()
 
     let everybody = people(PEOPLE);
     let requests_accepted = ask_once(&heir, &everybody).await;
-    until("the first batch is decided and not acknowledged", LONGEST, async || {
-        of_doomed.counts() == [0, 1, 0]
-    })
-    .await;
+    until("something is decided and not acknowledged", LONGEST, async || of_doomed.counts()[1] > 0).await;
     let made = History::verified(&heir.ports).await.snapshot.claims;
     drop(doomed);
     heir.consume();
@@ -84,7 +81,7 @@ async fn open_site() -> Site {
 }
 
 async fn everything_is_acknowledged(deliveries: &Deliveries) {
-    until("every batch is acknowledged", LONGEST, async || {
+    until("every request is acknowledged", LONGEST, async || {
         let [accepted, _, acknowledged] = deliveries.counts();
         acknowledged == accepted
     })
@@ -108,7 +105,7 @@ async fn everybody_was_decided_once(
     let (reserved, standby) = (history.claims(ClaimStatus::Reserved), history.claims(ClaimStatus::Standby));
     let [_, rejected, untold] = told(processes[0], everybody);
     println!(
-        "{PEOPLE} people in {accepted} batches, {withheld} of them decided and withheld, {acknowledged} decided at \
+        "{PEOPLE} people with {accepted} requests, {withheld} of them decided and withheld, {acknowledged} decided at \
          last: {reserved} reserved, {standby} stand by, {rejected} told that they are rejected, {untold} not queued or \
          not told"
     );

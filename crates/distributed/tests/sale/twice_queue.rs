@@ -1,4 +1,4 @@
-//! A queue that redelivers: the first acknowledgement of each batch gets lost.
+//! A queue that redelivers: the first acknowledgement of each request gets lost.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use miaosha_app::model::RequestBatch;
 use miaosha_app::ports::{Delivery, PortResult, RequestQueue};
 
-/// What went through the queues of all processes.
+/// The requests that went through the queues of all processes: batches may come together.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
-    /// Batches that were accepted.
+    /// Those that were accepted.
     pub(crate) accepted: AtomicU64,
-    /// Batches that were decided, and whose acknowledgement was withheld.
+    /// Those that were decided, and whose acknowledgement was withheld.
     pub(crate) withheld: AtomicU64,
-    /// Batches that were decided again, and acknowledged.
+    /// Those that were decided again, and acknowledged.
     pub(crate) acknowledged: AtomicU64,
 }
 
@@ -45,8 +45,9 @@ pub(crate) struct TwiceQueue {
 #[async_trait]
 impl RequestQueue for TwiceQueue {
     async fn publish(&self, batch: RequestBatch) -> PortResult<()> {
+        let requests = batch.asks.len() as u64;
         self.inner.publish(batch).await?;
-        self.deliveries.accepted.fetch_add(1, Ordering::SeqCst);
+        self.deliveries.accepted.fetch_add(requests, Ordering::SeqCst);
         Ok(())
     }
 
@@ -77,15 +78,16 @@ impl Delivery for TwiceDelivery {
     }
 
     async fn ack(self: Box<Self>) -> PortResult<()> {
+        let requests = self.inner.batch().asks.len() as u64;
         if !self.inner.is_redelivered() {
-            self.deliveries.withheld.fetch_add(1, Ordering::SeqCst);
+            self.deliveries.withheld.fetch_add(requests, Ordering::SeqCst);
             return match self.withheld {
                 Withheld::Dropped => Ok(()),
                 Withheld::UntilDeath => pending().await,
             };
         }
         self.inner.ack().await?;
-        self.deliveries.acknowledged.fetch_add(1, Ordering::SeqCst);
+        self.deliveries.acknowledged.fetch_add(requests, Ordering::SeqCst);
         Ok(())
     }
 

@@ -55,6 +55,11 @@ impl Gate for WatchedGate {
         self.inner.open(sale, limit).await
     }
 
+    async fn open_anew(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
+        *self.log.opened.lock() += 1;
+        self.inner.open_anew(sale, limit).await
+    }
+
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool> {
         self.inner.was_refused(sale, user).await
     }

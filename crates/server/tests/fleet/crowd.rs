@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt as _};
 use hyper::Method;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -34,12 +35,16 @@ pub(crate) struct Crowd {
 
 /// Calls under way at once, at the most.
 const CALLS_MAX: usize = 2_000;
+/// Look-ups under way at once, afterwards.
+const LOOK_UPS_MAX: usize = 64;
 
 /// What became of one person, as he knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Visit {
     /// The answer to the request: `queued`, `sold_out`, or a claim's status.
     pub(crate) told: String,
+    /// When that was.
+    pub(crate) told_at: Instant,
     /// Whether he was told of an order.
     pub(crate) has_order: bool,
 }
@@ -77,8 +82,13 @@ impl Crowd {
         results
     }
 
+    /// What became of everybody's request, in the order of the tokens.
+    pub(crate) async fn outcomes(&self) -> Vec<String> {
+        stream::iter(&self.tokens).map(|token| self.outcome(token)).buffered(LOOK_UPS_MAX).collect().await
+    }
+
     /// What became of somebody's request, by looking it up; asks again while the site says 503.
-    pub(crate) async fn outcome(&self, token: &str) -> String {
+    async fn outcome(&self, token: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let claim = self.http.claim(&self.sale, token).await;
@@ -95,13 +105,14 @@ impl Crowd {
     async fn visit(&self, person: usize, mut random: SmallRng) -> Visit {
         let token = &self.tokens[person];
         let told = self.buy(token, &mut random).await;
+        let told_at = Instant::now();
         self.answered.fetch_add(1, Ordering::Relaxed);
         // Every tenth asks once more, as impatient people do.
         if random.random_ratio(1, 10) {
             self.buy(token, &mut random).await;
         }
         let has_order = if told == "sold_out" { false } else { self.follow(token, random).await };
-        Visit { told, has_order }
+        Visit { told, told_at, has_order }
     }
 
     /// Asks for a unit until there is an answer that is final for the client.

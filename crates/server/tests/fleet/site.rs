@@ -1,10 +1,14 @@
 //! A fleet on services of its own, every one of them behind a proxy that can stall and cut the network.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
 use miaosha_testkit::fault_proxy::FaultProxy;
 use miaosha_testkit::services::{Addresses, MysqlAddresses, Service as _, Services, Site, SitePlan};
 use serde_json::Value;
@@ -12,6 +16,9 @@ use serde_json::Value;
 use crate::support::{Http, PATIENCE};
 
 const DATABASE: &str = "miaosha";
+/// The queues of accepted requests, and what was put aside.
+const QUEUES: [&str; 6] =
+    ["requests.0", "requests.1", "requests.2", "requests.3", "requests.parked", "dead-letters"];
 
 /// The fleet, its services, and the way to it. Ends with this value.
 pub(crate) struct Fleet {
@@ -119,6 +126,22 @@ impl Fleet {
         let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         assert!(output.status.success() && found["ok"] == true, "{found}");
         found
+    }
+
+    /// How many messages wait in each queue that should be empty once everything is decided.
+    pub(crate) async fn waiting_messages(&self) -> BTreeMap<String, u32> {
+        let properties = ConnectionProperties::default();
+        let connection = Connection::connect(&self.services.rabbitmq.uri(), properties).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let mut waiting = BTreeMap::new();
+        for queue in QUEUES {
+            let name = format!("{DATABASE}.{queue}");
+            let look = QueueDeclareOptions::durable().passive();
+            let found = channel.queue_declare(name.into(), look, FieldTable::default()).await.unwrap();
+            waiting.insert(queue.to_owned(), found.message_count());
+        }
+        connection.close(0, "".into()).await.unwrap();
+        waiting
     }
 
     /// The `seq` of everyone who was promoted in a sale, in the order of promotion.

@@ -43,8 +43,9 @@ macro_rules! gate_contract {
             a_claim_counts_whatever_became_of_it,
             claims_are_topped_up_before_the_sale_is_known,
             topping_up_takes_nobody_out,
-            opening_a_known_sale_forgets_who_was_in_flight_and_nothing_else,
-            opening_takes_any_limit,
+            opening_a_known_sale_changes_nothing,
+            opening_anew_forgets_who_was_in_flight_and_nothing_else,
+            opening_anew_takes_any_limit,
             every_call_may_be_repeated,
             sales_do_not_touch_each_other,
             the_largest_ids_are_told_apart,
@@ -158,7 +159,7 @@ pub async fn claims_leave_those_in_flight_and_still_count(gate: Gate) {
     assert_eq!(report, GateReport::Known { claims: 2, is_full: true });
     assert!(!gate.was_refused(3).await);
     // Once nobody is in flight, those with a claim are all who count.
-    gate.gate.open(SALE, limit(4, 3)).await.unwrap();
+    gate.gate.open_anew(SALE, limit(4, 3)).await.unwrap();
     assert_eq!(gate.admit(4..=5).await, [true, false]);
 }
 
@@ -239,21 +240,30 @@ pub async fn topping_up_takes_nobody_out(gate: Gate) {
     assert_eq!(gate.admit(1..=4).await, [true, true, true, false]);
 }
 
-/// "And nobody in flight; on a sale that is known, forgets who was in flight."
-pub async fn opening_a_known_sale_forgets_who_was_in_flight_and_nothing_else(gate: Gate) {
+/// "Changes nothing of one that is known."
+pub async fn opening_a_known_sale_changes_nothing(gate: Gate) {
+    gate.open(2).await;
+    assert_eq!(gate.admit(1..=2).await, [true, true]);
+    gate.gate.open(SALE, limit(9, 9)).await.unwrap();
+    assert_eq!(gate.admit(3..=3).await, [false]);
+    assert!(!is_full(gate.update(limit(2, 3), &[], &[]).await), "the earlier version is still the known one");
+}
+
+/// "Forgets who is in flight."
+pub async fn opening_anew_forgets_who_was_in_flight_and_nothing_else(gate: Gate) {
     gate.gate.top_up(SALE, &reserved(1..=1)).await.unwrap();
     gate.open(2).await;
     assert_eq!(gate.admit(2..=3).await, [true, false]);
-    gate.open(2).await;
+    gate.gate.open_anew(SALE, limit(1, 2)).await.unwrap();
     assert!(gate.was_refused(3).await);
     assert_eq!(gate.admit(3..=4).await, [true, false]);
     assert_eq!(gate.admit(1..=1).await, [true]);
 }
 
-/// "With `limit`, also one of an earlier version."
-pub async fn opening_takes_any_limit(gate: Gate) {
-    gate.gate.open(SALE, limit(7, 1)).await.unwrap();
-    gate.gate.open(SALE, limit(3, 2)).await.unwrap();
+/// "Takes `limit`, also one of an earlier version, known sale or not."
+pub async fn opening_anew_takes_any_limit(gate: Gate) {
+    gate.gate.open_anew(SALE, limit(7, 1)).await.unwrap();
+    gate.gate.open_anew(SALE, limit(3, 2)).await.unwrap();
     assert_eq!(gate.admit(1..=3).await, [true, true, false]);
     assert!(!is_full(gate.update(limit(4, 3), &[], &[]).await));
 }

@@ -96,6 +96,14 @@ impl Gate for SimGate {
         .await
     }
 
+    async fn open_anew(&self, _sale: SaleId, limit: GateLimit) -> PortResult<()> {
+        self.call("opening the gate anew", |state| {
+            let limit = state.tighten(limit);
+            state.gate.model.open_anew(limit);
+        })
+        .await
+    }
+
     async fn was_refused(&self, _sale: SaleId, user: UserId) -> PortResult<bool> {
         self.call("asking whom the gate refused", |state| state.gate.model.was_refused(user)).await
     }
