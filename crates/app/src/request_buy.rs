@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{self, BoxFuture, Either};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::decide::Ask;
@@ -60,7 +60,8 @@ pub struct DeskLimits {
     pub batch_window: Duration,
     /// The most people in a batch.
     pub batch_len_max: usize,
-    /// The most batches handed to the queue and not confirmed.
+    /// The most batches of one sale that are handed to the queue and not confirmed. What comes meanwhile joins the next
+    /// one: a sale whose confirms are slow makes larger batches, and keeps no other sale waiting.
     pub in_flight_max: usize,
     /// The most people waiting to be handed over.
     pub waiting_max: usize,
@@ -177,59 +178,53 @@ impl RequestDesk {
     /// refused as `Overloaded`.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
-        let mut in_flight = InFlight::new();
+        let mut window = pin!(self.window());
+        let mut in_flight = InFlight::default();
         loop {
-            self.await_room(&mut in_flight).await;
-            let batches = {
-                let arrival = pin!(self.next_batches(&mut in_flight));
-                match future::select(shutdown.as_mut(), arrival).await {
-                    Either::Left(_) => break,
-                    Either::Right((batches, _)) => batches,
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(sale) = in_flight.batches.next() => {
+                    if in_flight.count_out(sale) == self.limits.in_flight_max {
+                        self.hand_over(self.take(|open| open == sale), &mut in_flight);
+                    }
                 }
-            };
-            self.hand_over(batches, &mut in_flight).await;
+                () = &mut window => {
+                    window.set(self.window());
+                    let has_room = |sale| in_flight.of(sale) < self.limits.in_flight_max;
+                    self.hand_over(self.take(has_room), &mut in_flight);
+                }
+            }
         }
         self.open.lock().is_closed = true;
-        self.hand_over(self.take_batches(), &mut in_flight).await;
-        while in_flight.next().await.is_some() {}
+        self.hand_over(self.take(|_| true), &mut in_flight);
+        while in_flight.batches.next().await.is_some() {}
     }
 
-    /// Waits for arrivals and the batch window, while batches in flight go on.
-    async fn next_batches(&self, in_flight: &mut InFlight<'_>) -> Vec<OpenBatch> {
-        let arrived = async {
-            self.arrivals.notified().await;
-            self.clock.sleep(self.limits.batch_window).await;
-            self.take_batches()
-        };
-        let mut arrived = pin!(arrived);
-        loop {
-            if in_flight.is_empty() {
-                return arrived.await;
-            }
-            match future::select(arrived.as_mut(), in_flight.next()).await {
-                Either::Left((batches, _)) => return batches,
-                Either::Right(_) => {}
-            }
-        }
+    /// Waits for an arrival, and then for its company.
+    async fn window(&self) {
+        self.arrivals.notified().await;
+        self.clock.sleep(self.limits.batch_window).await;
     }
 
-    fn take_batches(&self) -> Vec<OpenBatch> {
+    /// Takes the open batches of these sales.
+    fn take(&self, of: impl Fn(SaleId) -> bool) -> Vec<OpenBatch> {
         let mut open = self.open.lock();
-        open.waiting = 0;
-        open.by_sale.drain().map(|(_, batch)| batch).filter(|batch| !batch.asks.is_empty()).collect()
+        let taken: Vec<OpenBatch> = open
+            .by_sale
+            .extract_if(|sale, batch| batch.asks.is_empty() || of(*sale))
+            .map(|(_, batch)| batch)
+            .filter(|batch| !batch.asks.is_empty())
+            .collect();
+        open.waiting -= taken.iter().map(|batch| batch.asks.len()).sum::<usize>();
+        taken
     }
 
-    /// Hands batches over, as many at a time as may be in flight.
-    async fn hand_over<'a>(&'a self, batches: Vec<OpenBatch>, in_flight: &mut InFlight<'a>) {
+    fn hand_over<'a>(&'a self, batches: Vec<OpenBatch>, in_flight: &mut InFlight<'a>) {
         for batch in batches {
-            self.await_room(in_flight).await;
-            in_flight.push(self.publish(batch).boxed());
-        }
-    }
-
-    async fn await_room(&self, in_flight: &mut InFlight<'_>) {
-        while in_flight.len() >= self.limits.in_flight_max {
-            in_flight.next().await;
+            let sale = batch.sale.sale.id;
+            *in_flight.by_sale.entry(sale).or_default() += 1;
+            in_flight.batches.push(self.publish(batch).map(move |()| sale).boxed());
         }
     }
 
@@ -251,7 +246,28 @@ impl RequestDesk {
 }
 
 /// Batches handed over and not confirmed.
-type InFlight<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+#[derive(Default)]
+struct InFlight<'a> {
+    batches: FuturesUnordered<BoxFuture<'a, SaleId>>,
+    by_sale: HashMap<SaleId, usize>,
+}
+
+impl InFlight<'_> {
+    fn of(&self, sale: SaleId) -> usize {
+        self.by_sale.get(&sale).copied().unwrap_or(0)
+    }
+
+    /// One batch of the sale is not in flight any more; how many there were.
+    fn count_out(&mut self, sale: SaleId) -> usize {
+        let were = self.of(sale);
+        if were > 1 {
+            self.by_sale.insert(sale, were - 1);
+        } else {
+            self.by_sale.remove(&sale);
+        }
+        were
+    }
+}
 
 #[cfg(test)]
 mod tests;

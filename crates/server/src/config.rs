@@ -70,7 +70,7 @@ pub(crate) struct BuyingConfig {
     pub(crate) batch_window_ms: u64,
     /// People in one batch, at the most.
     pub(crate) batch_len_max: usize,
-    /// Batches handed over and not confirmed, at the most.
+    /// Batches of one sale that are handed over and not confirmed, at the most.
     pub(crate) batches_in_flight_max: usize,
     /// People waiting to be handed over, at the most.
     pub(crate) people_waiting_max: usize,

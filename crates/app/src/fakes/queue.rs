@@ -41,11 +41,6 @@ impl FakeQueue {
         let _ = waiting.send(is_accepted);
     }
 
-    /// How many batches wait for their confirm.
-    pub(crate) fn unconfirmed(&self) -> usize {
-        self.unconfirmed.lock().len()
-    }
-
     /// The people of each batch handed over so far.
     pub(crate) fn batches(&self) -> Vec<Vec<u64>> {
         let people = |batch: &RequestBatch| batch.asks.iter().map(|ask| ask.user.get()).collect();

@@ -180,22 +180,32 @@ fn what_waits_is_handed_over_when_a_batch_in_flight_is_confirmed() {
 }
 
 #[test]
-fn batches_of_many_sales_are_in_flight_only_as_many_as_may_be() {
-    let mut office = Office::new(DeskLimits { in_flight_max: 2, ..DeskLimits::default() });
+fn what_comes_while_a_sale_has_no_room_makes_one_batch_and_goes_out_with_the_confirm() {
+    let mut office = Office::new(DeskLimits { in_flight_max: 1, ..DeskLimits::default() });
     office.node.queue.be_slow();
-    for number in 2..=6 {
-        let mut row = sale_row(1, 0);
-        row.sale.id = SaleId::new(number).unwrap();
-        let sale = office.board.put(row, START);
-        assert!(matches!(office.desk.ask(&sale, user(1), 1), Asked::Waiting(_)));
+    for number in 1..=4 {
+        office.wait(number);
+        office.pass_window();
     }
+    assert_eq!(office.batches(), [[1]]);
+    office.node.queue.confirm(true);
+    office.poll();
+    assert_eq!(office.batches(), [vec![1], vec![2, 3, 4]]);
+}
+
+#[test]
+fn a_sale_without_room_keeps_no_other_sale_waiting() {
+    let mut office = Office::new(DeskLimits { in_flight_max: 1, ..DeskLimits::default() });
+    office.node.queue.be_slow();
+    office.wait(1);
     office.pass_window();
-    assert_eq!(office.node.queue.unconfirmed(), 2);
-    for _ in 0..5 {
-        office.node.queue.confirm(true);
-        office.poll();
-    }
-    assert_eq!(office.batches().len(), 5);
+    office.wait(2);
+    let mut row = sale_row(1, 0);
+    row.sale.id = SaleId::new(2).unwrap();
+    let other = office.board.put(row, START);
+    assert!(matches!(office.desk.ask(&other, user(9), 1), Asked::Waiting(_)));
+    office.pass_window();
+    assert_eq!(office.batches(), [[1], [9]]);
 }
 
 #[test]
