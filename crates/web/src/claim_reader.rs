@@ -1,6 +1,6 @@
 //! Looks claims up for people who ask: from memory where that is at most a second old, else from the rows, many at a time.
 //!
-//! Whoever wrote through this node a moment ago is read from the row, so that he sees what he did. The use case itself is
+//! Whoever wrote a moment ago is read from the row, so that he sees what he did ([`LastWrite`]). The use case itself is
 //! [`look_up_claim`]; `batch` is how its reads are put together.
 
 mod batch;
@@ -18,8 +18,8 @@ use miaosha_domain::ids::{OrderId, SaleId, UserId};
 use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
+use crate::last_write::LastWrite;
 use crate::patience::within;
-use crate::recent_writers::RecentWriters;
 use batch::BatchedClaims;
 
 /// Orders remembered by their claims, at the most. They never change, so they are kept until there are too many.
@@ -30,27 +30,20 @@ pub(crate) struct ClaimReader {
     /// Those of the node, but for claims, which are read in batches.
     ports: Ports,
     board: Arc<Board>,
-    writers: Arc<RecentWriters>,
     answer_within: Duration,
     orders: Mutex<HashMap<(SaleId, UserId), OrderId>>,
 }
 
 impl ClaimReader {
     /// A reader; its reads are run and tracked by `tasks`.
-    pub(crate) fn new(
-        ports: &Ports,
-        board: Arc<Board>,
-        writers: Arc<RecentWriters>,
-        tasks: TaskTracker,
-        answer_within: Duration,
-    ) -> Self {
+    pub(crate) fn new(ports: &Ports, board: Arc<Board>, tasks: TaskTracker, answer_within: Duration) -> Self {
         let claims = BatchedClaims::new(ports.claims.clone(), ports.clock.clone(), tasks, answer_within);
         let ports = Ports { claims: Arc::new(claims), ..ports.clone() };
-        Self { ports, board, writers, answer_within, orders: Mutex::default() }
+        Self { ports, board, answer_within, orders: Mutex::default() }
     }
 
-    /// What this person has in this sale, as of at most a second ago, and no older than what he did through this node.
-    /// `must_be_fresh` if he wrote elsewhere a moment ago.
+    /// What this person has in this sale, as of at most a second ago; no older than what he did, where that is known to have
+    /// been just now.
     ///
     /// # Errors
     /// Within the time that a caller is kept waiting: there is nothing in memory that is new enough, and the rows cannot
@@ -59,11 +52,13 @@ impl ClaimReader {
         &self,
         sale: &BoardSale,
         user: UserId,
-        must_be_fresh: bool,
+        last_write: LastWrite,
     ) -> PortResult<ClaimView> {
         let now = self.ports.clock.now();
-        let may_be_remembered = !must_be_fresh && !self.writers.has_written(user, now);
-        let remembered = if may_be_remembered { self.board.current_claim(sale, user, now) } else { None };
+        let remembered = match last_write {
+            LastWrite::JustNow => None,
+            LastWrite::LongAgo | LastWrite::Unknown => self.board.current_claim(sale, user, now),
+        };
         let knows_of_none = remembered.is_none() && sale.had_no_claim(user, now);
         let outcome = if remembered.is_some() || knows_of_none { "hit" } else { "miss" };
         metrics::counter!("miaosha_cache_total", "cache" => "claims", "outcome" => outcome).increment(1);

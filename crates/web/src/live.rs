@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use crate::claim_reader::ClaimReader;
+use crate::last_write::RecentWriters;
 use crate::tokens::Keyring;
 use crate::web::Web;
 pub use teller::Teller;
@@ -36,6 +37,7 @@ pub struct Live {
     ports: Ports,
     board: Arc<Board>,
     claims: Arc<ClaimReader>,
+    writers: Arc<RecentWriters>,
     keyring: Arc<Keyring>,
     runtime: Handle,
     tracker: TaskTracker,
@@ -49,12 +51,12 @@ impl Live {
     /// `runtime`, tracked by the tracker that the site was given.
     pub fn new(web: &Web, runtime: Handle) -> (Self, Teller) {
         let (ports, board, keyring) = (web.ports.clone(), web.board.clone(), web.keyring.clone());
-        let (claims, tracker) = (web.claims.clone(), web.tasks.clone());
+        let (claims, writers, tracker) = (web.claims.clone(), web.writers.clone(), web.tasks.clone());
         let (news, waiting) = mpsc::channel(NEWS_WAITING_MAX);
         let server = Arc::new(OnceLock::new());
         let teller =
             Teller::new(ports.clone(), claims.clone(), Arc::clone(&keyring), Arc::clone(&server), waiting);
-        (Self { ports, board, claims, keyring, runtime, tracker, server, news }, teller)
+        (Self { ports, board, claims, writers, keyring, runtime, tracker, server, news }, teller)
     }
 
     /// Gives the push server that this bridge is the application of.
@@ -68,7 +70,8 @@ impl Live {
     fn answer_with_claim(&self, server: &Server, ask: Ask, user: UserId, sale: Arc<BoardSale>, ack: Ack) {
         let (server, this) = (server.clone(), self.clone());
         let answer = async move {
-            let found = this.claims.look_up(&sale, user, false).await;
+            let last_write = this.writers.last_write(user, this.ports.clock.now());
+            let found = this.claims.look_up(&sale, user, last_write).await;
             let now = this.ports.clock.now();
             let words = match found {
                 Ok(view) => {

@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 use crate::absent_sales::{AbsentSales, Asking};
 use crate::buy::BuyRoute;
 use crate::claim_reader::ClaimReader;
+use crate::last_write::RecentWriters;
 use crate::pages::Pages;
 use crate::problem::{Answer, ProblemCode};
-use crate::recent_writers::RecentWriters;
 use crate::routes;
 use crate::sale_cache::SaleCache;
 use crate::tokens::Keyring;
@@ -143,9 +143,8 @@ impl Web {
         let WebParts { ports, board, desk, passwords, idempotency, keyring, .. } = parts;
         let clock = ports.clock.clone();
         let buy = BuyRoute::new(board.clone(), desk, keyring.clone(), clock, &parts.limits);
-        let writers = Arc::new(RecentWriters::default());
         let (tasks, answer_within) = (parts.tasks.clone(), parts.limits.answer_within);
-        let claims = ClaimReader::new(&ports, board.clone(), writers.clone(), tasks, answer_within);
+        let claims = ClaimReader::new(&ports, board.clone(), tasks, answer_within);
         Arc::new(Self {
             ports,
             board,
@@ -162,7 +161,7 @@ impl Web {
             pages: Pages::load(),
             sale_cache: SaleCache::default(),
             absent_sales: AbsentSales::default(),
-            writers,
+            writers: Arc::default(),
             claims: Arc::new(claims),
         })
     }

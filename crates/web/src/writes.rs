@@ -18,9 +18,9 @@ use miaosha_domain::ids::UserId;
 use tracing::error;
 
 use crate::extract::bearer_of;
+use crate::last_write::mark;
 use crate::patience::{Patience, within};
 use crate::problem::{Answer, Problem, ProblemCode};
-use crate::recent_writers::mark;
 use crate::routes::layers::Turn;
 use crate::web::Web;
 
@@ -77,7 +77,7 @@ pub(crate) async fn run_to_end(State(writes): State<Writes>, request: Request, n
         }
         None => too_late(),
     };
-    mark(&mut response);
+    mark(&mut response, writes.web.ports.clock.now());
     response
 }
 

@@ -6,14 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use miaosha_app::give_up::{GivenUp, give_up as give_claim_up};
 use miaosha_app::look_up_claim::ClaimView;
-use miaosha_app::ports::Freshness;
 use miaosha_domain::settle::GiveUpError;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::extract::{Buyer, QueryOf, SalePath};
+use crate::last_write::LastWrite;
 use crate::problem::{Answer, ProblemBody, ProblemCode};
-use crate::recent_writers::ReadAs;
 use crate::web::Web;
 use crate::wire::ClaimBody;
 
@@ -30,10 +29,10 @@ pub(crate) async fn show(
     State(web): State<Arc<Web>>,
     Buyer(session): Buyer,
     SalePath(id): SalePath,
-    ReadAs(freshness): ReadAs,
+    last_write: LastWrite,
 ) -> Answer<Json<ClaimBody>> {
     let sale = web.require_sale(id).await?;
-    let view = web.claims.look_up(&sale, session.user, freshness == Freshness::Fresh).await?;
+    let view = web.claims.look_up(&sale, session.user, last_write).await?;
     Ok(body_of(&web, &view))
 }
 

@@ -8,8 +8,8 @@ use http::header;
 use miaosha_domain::ids::OrderId;
 
 use crate::extract::{Buyer, Languages, OrderPath, PageQuery, QueryOf, next_page};
+use crate::last_write::LastWrite;
 use crate::problem::{Answer, ProblemBody, ProblemCode};
-use crate::recent_writers::ReadAs;
 use crate::web::Web;
 use crate::wire::{OrderBody, Page};
 
@@ -25,11 +25,11 @@ type InLanguage<T> = ([(header::HeaderName, &'static str); 1], Json<T>);
 pub(crate) async fn list(
     State(web): State<Arc<Web>>,
     Buyer(session): Buyer,
-    ReadAs(freshness): ReadAs,
+    last_write: LastWrite,
     QueryOf(page): QueryOf<PageQuery>,
     languages: Languages,
 ) -> Answer<InLanguage<Page<OrderBody>>> {
-    let limit = page.limit();
+    let (limit, freshness) = (page.limit(), last_write.freshness_of_lists());
     let found = web.ports.orders.list(session.user, page.after::<OrderId>()?, limit + 1, freshness).await?;
     let show = |order: &_| OrderBody::new(order, &languages);
     Ok((VARY_BY_LANGUAGE, Json(next_page(found, limit, |order| order.id.to_string(), show))))

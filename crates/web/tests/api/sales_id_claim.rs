@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use miaosha_app::model::Role;
+use miaosha_app::ports::Clock as _;
 use miaosha_web::WebLimits;
 use serde_json::json;
 
@@ -87,13 +88,17 @@ async fn a_reservation_that_ran_out_is_expired_for_good() {
     assert_eq!((&claim["status"], &claim["rev"]), (&json!("expired"), &json!(2)));
 }
 
-/// What a look-up is answered from memory while the stores fail, as soon as the memory is new enough.
+/// What a look-up is answered from memory while the stores fail, as soon as the memory is new enough: whatever a caller
+/// says of the last write, but that it was a moment ago.
 async fn remembered(site: &Site, watch: &Watch, sale: &str, person: &Person) -> serde_json::Value {
-    let call = || Call::get(&format!("/api/v1/sales/{sale}/claim")).by(person);
+    let call = |wrote: &str| {
+        let call = Call::get(&format!("/api/v1/sales/{sale}/claim")).by(person);
+        call.header("cookie", &format!("a=b; miaosha_wrote={wrote}"))
+    };
     watch.set(Mood::Failing);
-    let answered = async {
+    let answered = async |wrote: &str| {
         loop {
-            let answer: Answer = site.call(call()).await;
+            let answer: Answer = site.call(call(wrote)).await;
             if answer.status == StatusCode::OK {
                 return answer.json();
             }
@@ -101,11 +106,15 @@ async fn remembered(site: &Site, watch: &Watch, sale: &str, person: &Person) -> 
             tokio::task::yield_now().await;
         }
     };
-    let claim = tokio::time::timeout(Duration::from_secs(20), answered).await.expect("nothing is remembered");
-    let marked = site.call(call().header("cookie", "a=b; miaosha_fresh=1")).await;
-    marked.require_problem(503, "unavailable");
+    let now = site.clock.now().as_millis() / 1_000;
+    let mut claims = Vec::new();
+    for wrote in [String::new(), (now - 3_600).to_string(), (now + 3_600).to_string()] {
+        let answered = tokio::time::timeout(Duration::from_secs(20), answered(&wrote));
+        claims.push(answered.await.expect("nothing is remembered"));
+    }
+    site.call(call(&now.to_string())).await.require_problem(503, "unavailable");
     watch.set(Mood::Well);
-    claim
+    claims.pop().unwrap()
 }
 
 #[tokio::test]

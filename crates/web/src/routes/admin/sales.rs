@@ -17,8 +17,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::extract::{Editor, JsonBody, Languages, PageQuery, QueryOf, SalePath, next_page};
+use crate::last_write::LastWrite;
 use crate::problem::{Answer, Problem, ProblemBody, ProblemCode};
-use crate::recent_writers::ReadAs;
 use crate::routes::sales::headers_in;
 use crate::web::Web;
 use crate::wire::{InvalidPlan, ManagedSaleBody, NewSale, Page, RecountBody};
@@ -36,11 +36,12 @@ type Shown = (HeaderMap, Json<ManagedSaleBody>);
 pub(crate) async fn list(
     State(web): State<Arc<Web>>,
     _editor: Editor,
-    ReadAs(freshness): ReadAs,
+    last_write: LastWrite,
     QueryOf(page): QueryOf<PageQuery>,
     languages: Languages,
 ) -> Answer<(HeaderMap, Json<Page<ManagedSaleBody>>)> {
     let (now, limit) = (web.ports.clock.now(), page.limit());
+    let freshness = last_write.freshness_of_lists();
     let found = web.ports.sales.list(page.after::<SaleId>()?, limit + 1, freshness).await?;
     let headers = headers_in(&languages, found.iter().map(|row| &row.sale));
     let show = |row: &SaleRow| ManagedSaleBody::new(&row.sale, &row.book, &languages, now);
