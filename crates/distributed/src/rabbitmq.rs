@@ -11,6 +11,7 @@ mod dead_letters;
 mod intake;
 mod message;
 mod publisher;
+mod replay;
 mod request_queue;
 mod timer_queue;
 mod topology;
@@ -32,6 +33,7 @@ use self::dead_letters::DeadLetters;
 use self::intake::{Intake, IntakeDuty};
 pub use self::message::BATCH_LEN_MAX;
 use self::publisher::Publisher;
+pub use self::replay::Replayed;
 pub use self::request_queue::RabbitQueue;
 use self::request_queue::Routes;
 pub use self::timer_queue::RabbitTimers;
@@ -130,6 +132,7 @@ impl fmt::Debug for RabbitConfig {
 /// The broker as this process uses it. Dropping it ends its connections.
 #[derive(Debug)]
 pub struct Rabbit {
+    broker: Broker,
     queue: Arc<RabbitQueue>,
     timers: Arc<RabbitTimers>,
     intake: Arc<Intake>,
@@ -201,6 +204,7 @@ impl Rabbit {
         first.come_to_something().await.map_err(|refusal| PortError::terminal(CONFIGURE, refusal))?;
         let settle_limit = config.settle_limit;
         Ok(Self {
+            broker,
             queue,
             timers,
             intake,

@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Migrate,
     /// Rebuild by hand what a site rebuilds by itself: gates and every node's knowledge of each sale.
     #[command(after_help = "Example:\n  miaosha recover --config miaosha.toml")]
-    Recover,
+    Recover(RecoverArgs),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -81,6 +81,14 @@ pub(crate) struct ServeArgs {
     /// Make a demo user, an administrator, and a sale that opens 30 seconds later and comes round again.
     #[arg(long)]
     pub(crate) demo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArgs {
+    /// Instead, send every message that waits in RabbitMQ's dead-letter queue back where it belongs; what cannot be read
+    /// stays.
+    #[arg(long)]
+    pub(crate) dead_letters: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use hyper::{Method, StatusCode};
 use indicatif::ProgressBar;
+use miaosha_distributed::rabbitmq::Replayed;
 use serde_json::{Value, json};
 
 use crate::cli::{SaleCommand, SaleCreateArgs, StaffRole, TokenCommand, UserCommand, UserRange};
@@ -53,6 +54,13 @@ pub(crate) async fn recover(site: &mut Site, as_json: bool) -> anyhow::Result<Ex
         let sales = body["sales"].as_array().into_iter().flatten();
         sales.filter_map(Value::as_str).fold(String::new(), |text, sale| text + sale + "\n")
     })
+}
+
+/// Shows what `recover --dead-letters` came to.
+pub(crate) fn replayed(replayed: Replayed, as_json: bool) -> anyhow::Result<ExitCode> {
+    let Replayed { batches, wake_ups, undecodable } = replayed;
+    let body = json!({ "batches": batches, "wake_ups": wake_ups, "undecodable": undecodable });
+    show(&Answer { status: StatusCode::OK, body }, as_json, pairs)
 }
 
 /// Runs a `user` command.

@@ -64,7 +64,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Migrate => migrate(&config),
-        Command::Recover => ask(&config, async |site| commands::recover(site, as_json).await),
+        Command::Recover(arguments) if arguments.dead_letters => replay_dead_letters(&config, as_json),
+        Command::Recover(_) => ask(&config, async |site| commands::recover(site, as_json).await),
         Command::User(command) => ask(&config, async |site| commands::user(site, &command, as_json).await),
         Command::Sale(command) => ask(&config, async |site| commands::sale(site, &command, as_json).await),
         Command::Token(command) => ask(&config, async |site| commands::token(site, &command, as_json).await),
@@ -82,6 +83,17 @@ fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Sends dead letters on. Asks nothing but RabbitMQ, so it works whatever else is away.
+fn replay_dead_letters(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
+    if config.backend == Backend::Embedded {
+        eprintln!("miaosha: embedded storage has no dead-letter queue: leave --dead-letters out");
+        return Ok(ExitCode::from(2));
+    }
+    telemetry::init_logs(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    commands::replayed(runtime.block_on(wiring::replay_dead_letters(config))?, as_json)
 }
 
 /// Reaches the site, asks, and gives it free again. Opening embedded data brings its schema up to date.

@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use crate::config::{Backend, Config};
 use crate::secrets::signing_key;
 use engines::Engines;
-pub(crate) use engines::{check, migrate};
+pub(crate) use engines::{check, migrate, replay_dead_letters};
 
 /// The key id of the one key of an embedded site.
 const KID: &str = "embedded-1";

@@ -4,6 +4,7 @@
 //! what it would replay is less than what is declared here. So a connection is used until its first failure, of
 //! whatever kind, and then everything is made anew: one path for a restart, a cut, a closed channel, a lost queue.
 
+use std::fmt;
 use std::net::Shutdown;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -69,6 +70,13 @@ impl Broker {
     fn refusal(&self, error: &lapin::Error) -> Option<TlsRefusal> {
         let authority = &self.uri.authority;
         TlsRefusal::read(&Address::new("RabbitMQ", &authority.host, authority.port), error)
+    }
+}
+
+impl fmt::Debug for Broker {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("has_tls", &self.tls.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -173,8 +181,8 @@ async fn serve_once(
 ///
 /// The client library says goodbye and then waits for the answer, on a thread of its own for each connection; with a
 /// silent network it would wait for as long as the silence lasts, and each attempt to reconnect would add a thread.
-struct Wire {
-    connection: Connection,
+pub(super) struct Wire {
+    pub(super) connection: Connection,
     _cutter: Cutter,
 }
 
@@ -193,7 +201,8 @@ impl Drop for Cutter {
 }
 
 impl Wire {
-    async fn connect(broker: &Broker, name: &'static str) -> Result<Self, Failure> {
+    /// `name` is what the broker shows for it.
+    pub(super) async fn connect(broker: &Broker, name: &'static str) -> Result<Self, Failure> {
         let slot = SocketSlot::default();
         let cutter = Cutter(slot.clone());
         let properties =
@@ -239,7 +248,7 @@ impl Wire {
         Failure::Ended
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         let goodbye = self.connection.close(200, "done".into());
         if let Ok(Err(error)) = timeout(CLOSE_MAX, goodbye).await {
             debug!(%error, "RabbitMQ was gone before the goodbye");

@@ -1,5 +1,5 @@
 //! Messages that are put aside for a human, with an alarm: undecodable ones, those that could not be decided, and those
-//! that the broker gave up because they came back too often.
+//! that the broker gave up because they came back too often. The way back is in `replay`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use lapin::Connection;
 use lapin::message::Delivery;
 use lapin::options::QueueDeclareOptions;
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tracing::{error, warn};
 
 use super::connection::Failure;
 use super::message::Undecodable;
-use super::publisher::{Message, Publisher, Unconfirmed};
+use super::publisher::{Message, Publisher, Unconfirmed, persistent};
 use super::topology::{DEAD, Topology};
 
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -36,12 +36,13 @@ impl DeadLetters {
         reason: String,
     ) -> Result<(), Unconfirmed> {
         let bytes = body.len();
+        let mut headers = FieldTable::default();
+        headers.insert("x-reason".into(), AMQPValue::LongString(reason.as_str().into()));
         let message = Message {
             exchange: self.topology.dead_letter_exchange(),
             key: DEAD.to_owned(),
-            kind: kind.to_owned(),
             body,
-            reason: Some(reason.clone()),
+            properties: persistent(kind).with_headers(headers),
         };
         self.publisher.publish(lane, message, self.limit).await?;
         metrics::counter!("miaosha_dead_letters_total").increment(1);

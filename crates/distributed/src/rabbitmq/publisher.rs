@@ -10,7 +10,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionStatus, PublisherConfirm};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -25,18 +24,20 @@ use super::topology::Topology;
 /// For declaring and opening channels. A cluster that has just started elects leaders first.
 const SET_UP_MAX: Duration = Duration::from_secs(15);
 /// Kept across restarts of the broker.
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 
 /// A message and where it goes.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) exchange: String,
     pub(super) key: String,
-    /// The format of the body.
-    pub(super) kind: String,
     pub(super) body: Vec<u8>,
-    /// Why it is put aside, for the human who finds it.
-    pub(super) reason: Option<String>,
+    pub(super) properties: BasicProperties,
+}
+
+/// The properties of a message whose body has the format `kind`.
+pub(super) fn persistent(kind: &str) -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(PERSISTENT).with_type(kind.into())
 }
 
 /// Why a message is not known to be safe. It may be, but for the first three.
@@ -206,17 +207,10 @@ async fn run_lane(
 }
 
 async fn send(channel: &Channel, message: Message) -> lapin::Result<PublisherConfirm> {
-    let mut properties =
-        BasicProperties::default().with_delivery_mode(PERSISTENT).with_type(message.kind.into());
-    if let Some(reason) = message.reason {
-        let mut headers = FieldTable::default();
-        headers.insert("x-reason".into(), AMQPValue::LongString(reason.into()));
-        properties = properties.with_headers(headers);
-    }
     // Mandatory: a message without a queue comes back, where the broker would otherwise confirm and drop it.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (exchange, key) = (message.exchange.into(), message.key.into());
-    channel.basic_publish(exchange, key, options, &message.body, properties).await
+    channel.basic_publish(exchange, key, options, &message.body, message.properties).await
 }
 
 async fn await_confirm(confirm: PublisherConfirm, receipt: Receipt) -> Result<(), Failure> {

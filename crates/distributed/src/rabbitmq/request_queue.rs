@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::dead_letters::DeadLetters;
 use super::intake::{Arrival, Intake};
 use super::message::{BATCH, BATCH_LEN_MAX, Notes, encode_batch};
-use super::publisher::{Message, Publisher, Unconfirmed};
+use super::publisher::{Message, Publisher, Unconfirmed, persistent};
 use super::topology::Topology;
 
 const PUBLISH: &str = "hand buy requests over";
@@ -77,9 +77,10 @@ impl RequestQueue for RabbitQueue {
     }
 }
 
-fn batch_message(exchange: String, shard: usize, batch: &RequestBatch, notes: Notes) -> Message {
+/// A batch on its way to `shard` through `exchange`.
+pub(super) fn batch_message(exchange: String, shard: usize, batch: &RequestBatch, notes: Notes) -> Message {
     let body = encode_batch(batch, notes);
-    Message { exchange, key: shard.to_string(), kind: BATCH.to_owned(), body, reason: None }
+    Message { exchange, key: shard.to_string(), body, properties: persistent(BATCH) }
 }
 
 /// The arrival is there until the delivery is settled; dropping it unsettled puts it back.

@@ -24,7 +24,7 @@ use tracing::warn;
 use super::connection::{Duty, Failure};
 use super::dead_letters::DeadLetters;
 use super::message::{WAKE_UP, WakeUp, decode_wake_up, encode_wake_up};
-use super::publisher::{Message, Publisher, Unconfirmed};
+use super::publisher::{Message, Publisher, Unconfirmed, persistent};
 use super::topology::{DUE, Topology, wait_key};
 
 const SCHEDULE: &str = "schedule a wake-up";
@@ -83,14 +83,14 @@ impl Schedule {
         wake_up.due.saturating_since(self.clock.now())
     }
 
-    async fn put(&self, wake_up: WakeUp) -> Result<(), Unconfirmed> {
+    /// Durable when this returns.
+    pub(super) async fn put(&self, wake_up: WakeUp) -> Result<(), Unconfirmed> {
         let key = self.ladder.rung(self.remaining(wake_up)).map_or_else(|| DUE.to_owned(), wait_key);
         let message = Message {
             exchange: self.topology.timers_exchange(),
             key,
-            kind: WAKE_UP.to_owned(),
             body: encode_wake_up(wake_up),
-            reason: None,
+            properties: persistent(WAKE_UP),
         };
         self.publisher.publish(self.lane, message, self.limit).await
     }

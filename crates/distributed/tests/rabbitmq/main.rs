@@ -8,4 +8,5 @@
 mod contracts;
 mod deliveries;
 mod outages;
+mod replay;
 mod scene;

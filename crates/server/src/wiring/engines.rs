@@ -8,7 +8,7 @@ use miaosha_app::Ports;
 use miaosha_app::ports::{Clock, IdempotencyStore, Ids, PeopleCap, Random};
 use miaosha_distributed::Trust;
 use miaosha_distributed::mysql::{self, Mysql};
-use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig};
+use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig, Replayed};
 use miaosha_distributed::redis::{Redis, RedisConfig};
 use miaosha_embedded::{Embedded, OsRandom, SystemClock};
 
@@ -159,6 +159,15 @@ pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
     let migrated = mysql::migrate(&primary, MIGRATING_MAX).await.context("mysql.primary")?;
     info!(from = migrated.from, to = migrated.to, "the schema is up to date");
     Ok(())
+}
+
+/// Sends every message that waits in the dead-letter queue back where it belongs.
+pub(crate) async fn replay_dead_letters(config: &Config) -> anyhow::Result<Replayed> {
+    let config = rabbit_config(config, &trust(config)?);
+    let rabbitmq = Rabbit::connect(&config, Arc::new(SystemClock)).await.context("rabbitmq.uri")?;
+    let replayed = rabbitmq.replay_dead_letters().await.context("rabbitmq.uri");
+    rabbitmq.close().await;
+    replayed
 }
 
 fn trust(config: &Config) -> anyhow::Result<Trust> {
