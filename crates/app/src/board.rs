@@ -89,7 +89,7 @@ impl Board {
     /// Whether every claim on the board is at least as new as its row was [`CLAIMS_CURRENT`] ago.
     pub fn has_current_claims(&self, now: Timestamp) -> bool {
         let as_of = *self.claims_as_of.read();
-        as_of.is_some_and(|as_of| now.saturating_since(as_of) <= CLAIMS_CURRENT)
+        as_of.is_some_and(|as_of| is_within(CLAIMS_CURRENT, as_of, now))
     }
 
     /// The claim of this person, as it was at most [`CLAIMS_CURRENT`] ago; `None` if this node knows of none, or cannot
@@ -200,7 +200,7 @@ impl BoardSale {
     /// it is known here, so that nobody who has one is told otherwise.
     pub fn refuses_newcomers(&self, now: Timestamp) -> bool {
         let heard = self.heard.read();
-        let is_recent = now.saturating_since(heard.at) <= SOLD_OUT_TRUSTED;
+        let is_recent = is_within(SOLD_OUT_TRUSTED, heard.at, now);
         is_recent && heard.book.sold_out() && self.people.claims_known() + 1 >= heard.book.next_seq
     }
 
@@ -208,7 +208,7 @@ impl BoardSale {
     /// [`CLAIMS_CURRENT`] ago, and none is this person's.
     pub fn had_no_claim(&self, user: UserId, now: Timestamp) -> bool {
         let heard = self.heard.read();
-        let is_current = now.saturating_since(heard.at) <= CLAIMS_CURRENT;
+        let is_current = is_within(CLAIMS_CURRENT, heard.at, now);
         let is_complete = self.people.claims_known() + 1 >= heard.book.next_seq;
         is_current && is_complete && self.people.claim(user).is_none()
     }
@@ -337,6 +337,11 @@ impl BoardSale {
         }
         (state_news, standby_news)
     }
+}
+
+/// Whether the two are no further apart than `span`, on either side: a clock that was set back makes nothing newer.
+fn is_within(span: Duration, at: Timestamp, now: Timestamp) -> bool {
+    now.saturating_since(at).max(at.saturating_since(now)) <= span
 }
 
 fn standby_tick(book: &Book) -> StandbyTick {

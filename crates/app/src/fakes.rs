@@ -124,6 +124,10 @@ impl FakeClock {
     pub(crate) fn pass(&self, span: Duration) {
         self.0.send_modify(|now| *now = *now + span);
     }
+
+    pub(crate) fn set_back(&self, span: Duration) {
+        self.0.send_modify(|now| *now = *now - span);
+    }
 }
 
 #[async_trait]

@@ -23,6 +23,10 @@ use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports, 
 pub const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
 /// How far back events are read, at least: a transaction lasts at most half of it, so none becomes visible too late.
 pub const CATCH_UP_SPAN: Duration = Duration::from_secs(10);
+/// How often events are read further back, by [`LATE_SPAN`]: a commit that the database was very slow to make, long after
+/// its client gave it up, shows no earlier.
+const LATE_EVERY: Duration = Duration::from_secs(10);
+const LATE_SPAN: Duration = Duration::from_mins(2);
 /// So long after its planned end a node forgets who has what in a sale, once nothing in it can change by itself.
 pub const PEOPLE_KEPT: Duration = Duration::from_mins(10);
 
@@ -52,6 +56,7 @@ pub struct Follower {
     /// The sales that might still change by themselves when that was read last.
     unsettled: HashSet<SaleId>,
     sales_read_at: Option<Timestamp>,
+    late_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
 }
 
@@ -68,6 +73,7 @@ impl Follower {
             read_to: HashMap::new(),
             unsettled: HashSet::new(),
             sales_read_at: None,
+            late_read_at: None,
             caught_up_at: None,
         }
     }
@@ -78,7 +84,8 @@ impl Follower {
         let mut catch_up_at = clock.now();
         loop {
             let now = clock.now();
-            if now >= catch_up_at {
+            // Also when the clock was set back.
+            if now >= catch_up_at || catch_up_at.saturating_since(now) > CATCH_UP_EVERY {
                 if let Err(error) = self.catch_up().await {
                     warn!(%error, "cannot read what changed; trying again in a second");
                 }
@@ -127,7 +134,11 @@ impl Follower {
                 self.read_new_claims(&sale).await?;
             }
         }
-        self.seen = events.ids.into_iter().collect();
+        if events.reach_far_back {
+            self.seen.clear();
+            self.late_read_at = Some(began);
+        }
+        self.seen.extend(events.ids);
         self.unsettled = listed;
         self.confirm_settled(began);
         self.caught_up_at = Some(began);
@@ -138,13 +149,17 @@ impl Follower {
     /// The events since the last catch-up.
     async fn list_events(&mut self, now: Timestamp) -> PortResult<Events> {
         let missed = self.caught_up_at.map_or(Duration::ZERO, |at| now.saturating_since(at));
-        let span = CATCH_UP_SPAN + missed.saturating_sub(CATCH_UP_EVERY);
+        let reach_far_back = is_due(LATE_EVERY, self.late_read_at, now);
+        let least = if reach_far_back { LATE_SPAN } else { CATCH_UP_SPAN };
+        let span = least + missed.saturating_sub(CATCH_UP_EVERY);
         let ids = self.ports.claims.list_event_ids(span, EVENT_IDS_MAX).await?;
-        // Judged only now: a list that was slow to come reaches back less far.
+        // Judged only now: a list that was slow to come reaches back less far. After a clock was set back nobody knows.
         let listed = self.ports.clock.now();
-        let reaches_back =
-            self.caught_up_at.is_some_and(|at| listed.saturating_since(at) + CATCH_UP_SPAN / 2 <= span);
-        Ok(Events { are_complete: reaches_back && ids.len() < EVENT_IDS_MAX as usize, ids })
+        let reaches_back = self
+            .caught_up_at
+            .is_some_and(|at| listed >= at && listed.saturating_since(at) + CATCH_UP_SPAN / 2 <= span);
+        let are_complete = reaches_back && ids.len() < EVENT_IDS_MAX as usize;
+        Ok(Events { ids, are_complete, reach_far_back })
     }
 
     /// Tells the claims that events are about, of those events that were not seen before.
@@ -228,7 +243,7 @@ impl Follower {
         for id in to_read {
             self.read_sale(id).await?;
         }
-        if self.sales_read_at.is_none_or(|at| now.saturating_since(at) >= SALES_EVERY) {
+        if is_due(SALES_EVERY, self.sales_read_at, now) {
             self.read_page(None).await?;
             self.sales_read_at = Some(now);
         }
@@ -281,11 +296,18 @@ impl Follower {
     }
 }
 
+/// Whether what is done once in `every` is to be done again; also when the clock was set back since.
+fn is_due(every: Duration, done_at: Option<Timestamp>, now: Timestamp) -> bool {
+    done_at.is_none_or(|at| now < at || now.saturating_since(at) >= every)
+}
+
 /// What was found of events.
 struct Events {
     ids: Vec<u64>,
     /// Whether these are all since the last catch-up.
     are_complete: bool,
+    /// Whether they go back by [`LATE_SPAN`].
+    reach_far_back: bool,
 }
 
 #[cfg(test)]

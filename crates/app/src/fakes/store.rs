@@ -34,6 +34,7 @@ struct Data {
     sales: BTreeMap<SaleId, SaleRow>,
     claims: BTreeMap<(SaleId, UserId), Claim>,
     events: Vec<ClaimEvent>,
+    hides_events: bool,
     payments: BTreeMap<PaymentId, Payment>,
     shipping: HashMap<PaymentId, Shipping>,
     orders: Vec<Order>,
@@ -46,6 +47,11 @@ impl FakeStore {
 
     pub(crate) fn put(&self, row: SaleRow) {
         self.data.lock().sales.insert(row.sale.id, row);
+    }
+
+    /// Shows no events, as if the commits that wrote them were still under way.
+    pub(crate) fn hide_events(&self, are_hidden: bool) {
+        self.data.lock().hides_events = are_hidden;
     }
 
     pub(crate) fn book(&self) -> Book {
@@ -238,7 +244,8 @@ impl ClaimStore for FakeStore {
         self.faults.around("event ids", || {
             let data = self.data.lock();
             let since = self.clock.now() - span;
-            let recent: Vec<u64> = data.events.iter().filter(|e| e.at >= since).map(|e| e.id).collect();
+            let shown = data.events.iter().filter(|event| event.at >= since && !data.hides_events);
+            let recent: Vec<u64> = shown.map(|event| event.id).collect();
             Ok(recent[recent.len().saturating_sub(limit as usize)..].to_vec())
         })
     }

@@ -154,6 +154,48 @@ fn after_a_long_silence_of_the_database_its_events_are_enough() {
 }
 
 #[test]
+fn a_commit_that_shows_long_after_its_time_is_found() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.decide(&[1]);
+    followed.pass(SECOND);
+    followed.node.bus.lose_everything();
+    followed.node.store.hide_events(true);
+    now(crate::give_up::give_up(&followed.node.ports, sale_id(), user(1), None)).unwrap();
+    for _ in 0..15 {
+        followed.pass(SECOND);
+    }
+    followed.heard();
+    followed.node.store.hide_events(false);
+    followed.has_read_everything();
+    for _ in 0..10 {
+        followed.pass(SECOND);
+    }
+    let sale = followed.board.lookup(sale_id()).unwrap();
+    let known = sale.personal_state(user(1), followed.node.ports.clock.now());
+    assert!(
+        matches!(known, PersonalState::Claimed(claim) if claim.status == ClaimStatus::Released),
+        "{known:?}"
+    );
+    assert!(!followed.has_read_everything(), "the events are enough");
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_on_the_board_newer_and_everything_is_read() {
+    let node = Node::new(1, 1);
+    let board = Arc::new(Board::new());
+    let mut follower = Follower::new(node.ports.clone(), board.clone(), Arc::new(Ear::default()));
+    now(follower.catch_up()).unwrap();
+    node.clock.pass(Duration::from_mins(1));
+    now(follower.catch_up()).unwrap();
+    node.clock.set_back(Duration::from_mins(1));
+    assert!(!board.has_current_claims(node.ports.clock.now()));
+    node.journal.take();
+    now(follower.catch_up()).unwrap();
+    assert!(board.has_current_claims(node.ports.clock.now()));
+    assert!(node.journal.take().contains(&"claims read".to_owned()));
+}
+
+#[test]
 fn the_claims_of_a_sale_that_is_long_over_are_forgotten_and_not_read_again() {
     let mut followed = Followed::new(Node::new(1, 0));
     followed.node.decide(&[1]);

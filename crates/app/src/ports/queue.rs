@@ -19,8 +19,8 @@ pub trait RequestQueue: Send + Sync {
     /// sales are then decided side by side, and never two of one sale.
     fn lanes(&self) -> usize;
 
-    /// Waits for the next delivery; `None` once the queue is shut down. Batches of one sale that follow each other may
-    /// come as one, of at most 1,024 people. A delivery that is dropped before it is settled comes again.
+    /// Waits for the next delivery; `None` once the queue is shut down. Batches of one sale may come as one,
+    /// in order and of at most 1,024 people. A delivery that is dropped before it is settled comes again.
     async fn next(&self) -> Option<Box<dyn Delivery>>;
 }
 

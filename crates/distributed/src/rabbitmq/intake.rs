@@ -1,8 +1,8 @@
 //! Batches on their way from the broker to those who decide: a line for each shard, at most one batch of a line in hand
 //! at a time, so that two batches of one sale are never decided side by side in this process, and keep their order.
 //!
-//! What has piled up in a line is handed over together: batches that follow each other and are of one sale become one, so
-//! that a backlog costs as many transactions as it has thousands of people, however small the batches were.
+//! What has piled up in a line is handed over together: the batches of one sale become one, so that a backlog costs as
+//! many transactions as it has thousands of people, however small the batches were and whatever other sales' lie between.
 //!
 //! A batch that comes back unsettled goes to the front of its line; the broker hears nothing of it. When the connection
 //! is lost, what waits in the lines is forgotten: the broker delivers it again, here or elsewhere.
@@ -80,22 +80,31 @@ struct Line {
 }
 
 impl Line {
-    /// The first of those who wait, with all that follow it and can be decided with it.
+    /// The first of those who wait, joined by those of its sale that come next and can be decided with it.
     fn pop(&mut self) -> Option<Arrival> {
         let mut first = self.waiting.pop_front()?;
-        while let Some(next) = self.waiting.pop_front_if(|next| first.can_be_joined_by(next)) {
-            first.batch.asks.extend(next.batch.asks);
-            first.ackers.extend(next.ackers);
+        let mut others = VecDeque::with_capacity(self.waiting.len());
+        let mut is_closed = false;
+        for next in self.waiting.drain(..) {
+            let is_of_it = next.batch.sale == first.batch.sale;
+            if is_of_it && !is_closed && first.can_be_joined_by(&next) {
+                first.batch.asks.extend(next.batch.asks);
+                first.ackers.extend(next.ackers);
+            } else {
+                // Nobody of a sale overtakes another.
+                is_closed |= is_of_it;
+                others.push_back(next);
+            }
         }
+        self.waiting = others;
         Some(first)
     }
 }
 
 impl Arrival {
+    /// Whether a later batch of the same sale can be decided with it: what may have been decided skips the gate.
     fn can_be_joined_by(&self, next: &Self) -> bool {
-        self.batch.sale == next.batch.sale
-            // What may have been decided skips the gate.
-            && self.notes == next.notes
+        self.notes == next.notes
             && !self.notes.is_alone
             && self.batch.asks.len() + next.batch.asks.len() <= BATCH_LEN_MAX
     }
@@ -359,16 +368,17 @@ mod tests {
     }
 
     #[test]
-    fn batches_of_one_sale_that_follow_each_other_come_together() {
+    fn the_batches_of_one_sale_come_together_whatever_lies_between() {
         let arrivals =
             [arrival(1, 1..3, NEW), arrival(1, 3..4, NEW), arrival(2, 9..10, NEW), arrival(1, 4..5, NEW)];
-        assert_eq!(popped(arrivals), [(vec![1, 2, 3], 2), (vec![9], 1), (vec![4], 1)]);
+        assert_eq!(popped(arrivals), [(vec![1, 2, 3, 4], 3), (vec![9], 1)]);
     }
 
     #[test]
     fn what_may_have_been_decided_comes_apart_from_what_is_new() {
-        let arrivals = [arrival(1, 1..2, AGAIN), arrival(1, 2..3, AGAIN), arrival(1, 3..4, NEW)];
-        assert_eq!(popped(arrivals), [(vec![1, 2], 2), (vec![3], 1)]);
+        let arrivals = [(1..2, AGAIN), (2..3, AGAIN), (3..4, NEW), (4..5, AGAIN), (5..6, NEW)];
+        let arrivals = arrivals.map(|(people, notes)| arrival(1, people, notes));
+        assert_eq!(popped(arrivals), [(vec![1, 2], 2), (vec![3], 1), (vec![4], 1), (vec![5], 1)]);
     }
 
     #[test]

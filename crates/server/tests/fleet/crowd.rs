@@ -45,6 +45,8 @@ pub(crate) struct Visit {
     pub(crate) told: String,
     /// When that was.
     pub(crate) told_at: Instant,
+    /// Whether a look-up ever told him what became of the request.
+    pub(crate) was_told: bool,
     /// Whether he was told of an order.
     pub(crate) has_order: bool,
 }
@@ -111,8 +113,11 @@ impl Crowd {
         if random.random_ratio(1, 10) {
             self.buy(token, &mut random).await;
         }
-        let has_order = if told == "sold_out" { false } else { self.follow(token, random).await };
-        Visit { told, told_at, has_order }
+        let mut visit = Visit { told, told_at, was_told: false, has_order: false };
+        if visit.told != "sold_out" {
+            self.follow(token, random, &mut visit).await;
+        }
+        visit
     }
 
     /// Asks for a unit until there is an answer that is final for the client.
@@ -132,31 +137,36 @@ impl Crowd {
         }
     }
 
-    /// Looks what became of the request, and pays, gives up or dawdles. Whether there was an order.
-    async fn follow(&self, token: &str, mut random: SmallRng) -> bool {
+    /// Looks what became of the request, and pays, gives up or dawdles.
+    async fn follow(&self, token: &str, mut random: SmallRng, visit: &mut Visit) {
         let path = format!("/api/v1/sales/{}/claim", self.sale);
         let asked_at = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
             let Ok(claim) = self.call(Method::GET, &path, token, None).await else { continue };
-            match claim.body["status"].as_str().unwrap_or_default() {
+            let status = claim.body["status"].as_str().unwrap_or_default();
+            visit.was_told |= !matches!(status, "" | "none" | "queued");
+            match status {
                 "reserved" => {
                     let mood = random.random_range(0..20);
                     if mood < 3 && self.pay(&claim.body, &mut random).await {
-                        return true;
+                        visit.has_order = true;
+                        return;
                     }
                     if mood == 3 {
                         drop(self.call(Method::DELETE, &path, token, None).await);
                     }
                 }
-                "paid" => return true,
-                "expired" | "released" | "left" | "rejected" => return false,
+                "paid" => {
+                    visit.has_order = true;
+                    return;
+                }
+                "expired" | "released" | "left" | "rejected" => return,
                 // Lost with Redis, or not decided yet.
-                "none" if asked_at.elapsed() > Duration::from_secs(30) => return false,
+                "none" if asked_at.elapsed() > Duration::from_secs(30) => return,
                 _ => {}
             }
         }
-        false
     }
 
     async fn call(

@@ -27,6 +27,9 @@ const STALL: Duration = Duration::from_secs(5);
 const LAG_S: u32 = 10;
 /// So long after Redis has lost writes, or was away, a rejection may still not be remembered.
 const REDIS_BACK: Duration = Duration::from_secs(5);
+/// So long before, somebody may have been answered `queued` who had not looked again when his rejection was lost, or whose
+/// request still waited.
+const REDIS_LOST: Duration = Duration::from_secs(20);
 /// How long deciding what has piled up may take once the crowd is gone.
 const BACKLOG_MAX: Duration = Duration::from_mins(1);
 /// What everybody needs to come back after a fault.
@@ -178,13 +181,13 @@ async fn run(people: u64, seed: u64) {
         let crowd = crowd.clone();
         async move { crowd.come(span, seed).await }
     });
-    let (fleet, redis_lost_at) = tokio::task::spawn_blocking(move || {
-        let mut redis_lost_at = started;
+    let (fleet, losses) = tokio::task::spawn_blocking(move || {
+        let mut losses = RedisLosses::default();
         for fault in faults {
             let before = Instant::now();
             fault.happen(&fleet, &sale, &mut random);
             if fault.loses_redis() {
-                redis_lost_at = Instant::now();
+                losses.0.push((before, Instant::now()));
             }
             println!(
                 "{:6.1} s  {fault:?} ({:.1} s)",
@@ -193,7 +196,7 @@ async fn run(people: u64, seed: u64) {
             );
             std::thread::sleep(RECOVERY);
         }
-        (fleet, redis_lost_at)
+        (fleet, losses)
     })
     .await
     .unwrap();
@@ -204,15 +207,29 @@ async fn run(people: u64, seed: u64) {
     crowd.is_over.store(true, Ordering::Relaxed);
     let visits = visits.await.unwrap();
     let took = started.elapsed();
-    check(&fleet, &crowd, &visits, redis_lost_at).await;
+    check(&fleet, &crowd, &visits, &losses).await;
     println!("seed {seed}: {:.0} s", took.as_secs_f64());
 }
 
+/// When Redis began to lose something, and when it was back, each time.
+#[derive(Default)]
+struct RedisLosses(Vec<(Instant, Instant)>);
+
+impl RedisLosses {
+    /// Whether a rejection of this person may have been lost before a look-up told him.
+    fn may_have_lost(&self, visit: &Visit) -> bool {
+        let was_open = |(began, ended): &(Instant, Instant)| {
+            visit.told_at + REDIS_LOST >= *began && visit.told_at <= *ended + REDIS_BACK
+        };
+        !visit.was_told && self.0.iter().any(was_open)
+    }
+}
+
 /// Compares what people were told with what they have, and prints the counts.
-async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], redis_lost_at: Instant) {
+async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], losses: &RedisLosses) {
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     let mut with_order = 0;
-    for (status, visit) in outcomes_of(crowd, visits, redis_lost_at).await.into_iter().zip(visits) {
+    for (status, visit) in outcomes_of(crowd, visits, losses).await.into_iter().zip(visits) {
         if visit.has_order {
             with_order += 1;
             assert_eq!(status, "paid", "somebody was told of an order that is lost: {visit:?}");
@@ -226,6 +243,9 @@ async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], redis_lost_at: In
     );
     let settled = fleet.settled(&crowd.sale).await;
     println!("verify {settled}");
+    let consumers = fleet.site.consumers.iter();
+    assert!(consumers.filter_map(Service::stop).all(|ended| ended.success()), "a consumer did not drain");
+    // What they had in hand is back in its queue now.
     let waiting = fleet.waiting_messages().await;
     assert!(waiting.values().all(|count| *count == 0), "messages are left: {waiting:?}");
     let promoted = fleet.promoted(&crowd.sale);
@@ -238,26 +258,27 @@ async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], redis_lost_at: In
     assert_eq!(units, in_rows("stock"), "every unit is sold, held or free");
 }
 
-/// What became of everybody's request, once everybody has an outcome who was answered `queued`. Of those whose rejection may
-/// have been lost with Redis, some have none.
-async fn outcomes_of(crowd: &Crowd, visits: &[Visit], redis_lost_at: Instant) -> Vec<String> {
+/// What became of everybody's request, once it is known of everybody who was answered `queued`: by a look-up meanwhile, or now.
+/// Only whose rejection may have been lost with Redis may never learn it.
+async fn outcomes_of(crowd: &Crowd, visits: &[Visit], losses: &RedisLosses) -> Vec<String> {
     let deadline = Instant::now() + BACKLOG_MAX;
     loop {
         let outcomes = crowd.outcomes().await;
-        let is_owed = |visit: &Visit| visit.told == "queued" && visit.told_at >= redis_lost_at + REDIS_BACK;
-        let is_open = |(status, visit): &(&String, &Visit)| match status.as_str() {
-            "queued" => true,
-            "none" => is_owed(visit),
-            _ => false,
-        };
-        let open = outcomes.iter().zip(visits).filter(is_open).count();
-        if open == 0 {
-            let owed = visits.iter().filter(|visit| is_owed(visit)).count();
+        let queued = outcomes.iter().zip(visits).filter(|(_, visit)| visit.told == "queued");
+        let untold: Vec<&Visit> = queued
+            .clone()
+            .filter(|(status, visit)| !visit.was_told && matches!(status.as_str(), "none" | "queued"))
+            .map(|(_, visit)| visit)
+            .collect();
+        let lost = untold.iter().filter(|visit| losses.may_have_lost(visit)).count();
+        if untold.len() == lost {
             println!(
-                "{owed} people were answered `queued` after Redis lost something last: each has an outcome"
+                "{} people were answered `queued`: {lost} of them may have lost a rejection with Redis, all others were told",
+                queued.count()
             );
             return outcomes;
         }
+        let open = untold.len() - lost;
         assert!(Instant::now() < deadline, "{open} accepted requests have no outcome");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -93,8 +93,8 @@ pub async fn a_publisher_is_answered_once_its_batch_is_acknowledged(queue: Queue
     assert_eq!(taken.len(), 8);
 }
 
-/// "Batches of one caller and one sale are delivered in the order of their calls", "batches of one sale that follow each
-/// other may come as one".
+/// "Batches of one caller and one sale are delivered in the order of their calls", "batches of one sale may come as
+/// one, in order".
 pub async fn batches_of_one_sale_come_in_the_order_of_their_calls(queue: Queue) {
     let publishers = join_all((1..50).map(|raw| queue.queue.publish(batch(&[raw]))));
     let (_, taken) = join(publishers, take(&queue, 49)).await;
