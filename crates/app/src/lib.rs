@@ -8,6 +8,7 @@
 //! [`check_out`]. What comes back goes through [`settle_sale`].
 
 pub mod announce;
+pub mod audit_sales;
 pub mod board;
 pub mod check_out;
 pub mod decide_batch;

@@ -9,6 +9,7 @@ mod money;
 mod queue;
 mod sales;
 mod time;
+mod turns;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -28,6 +29,7 @@ pub use money::{InvalidCard, PaymentMethod, PaymentProvider};
 pub use queue::{Delivery, RequestQueue, TimerQueue};
 pub use sales::{SaleStore, SaleTx, UnsettledSale};
 pub use time::{Clock, Random};
+pub use turns::Turns;
 
 /// A port did not do its work. A business answer is never an error.
 #[derive(Debug, Error)]

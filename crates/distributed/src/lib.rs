@@ -9,4 +9,4 @@ pub mod rabbitmq;
 pub mod redis;
 mod tls;
 
-pub use tls::{CaFileError, TlsReason, TlsRefusal, Trust};
+pub use tls::{TlsFileError, TlsReason, TlsRefusal, Trust};

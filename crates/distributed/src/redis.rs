@@ -1,4 +1,4 @@
-//! Redis Cluster: the gate, news of commits, the people cap.
+//! Redis Cluster: the gate, news of commits, the people cap, turns.
 //!
 //! It is never asked for the truth: it may forget, lag, fail over or be gone, and everything goes on without it, slower.
 //! So every call fails within a bounded time, and at once while Redis is known to be away. Start with
@@ -14,6 +14,7 @@ mod gate;
 mod keys;
 mod link;
 mod people_cap;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use bus::RedisBus;
 pub use config::{OpenError, RedisConfig};
 pub use gate::RedisGate;
 pub use people_cap::RedisPeopleCap;
+pub use turns::RedisTurns;
 
 /// How long the start waits to hear other processes.
 const LISTENING_MAX: Duration = Duration::from_secs(2);
@@ -43,6 +45,7 @@ const LISTENING_MAX: Duration = Duration::from_secs(2);
 pub struct Redis {
     gate: Arc<RedisGate>,
     people_cap: Arc<RedisPeopleCap>,
+    turns: Arc<RedisTurns>,
     bus: Arc<RedisBus>,
     link: Arc<Link>,
     tasks: TaskTracker,
@@ -79,6 +82,7 @@ impl Redis {
                 keys.clone(),
                 config.request_timeout,
             )),
+            turns: Arc::new(RedisTurns::new(Arc::clone(&link), keys.clone(), config.request_timeout)),
             bus: Arc::new(bus),
             link: Arc::clone(&link),
             tasks: TaskTracker::new(),
@@ -103,6 +107,11 @@ impl Redis {
     /// The places of all sales.
     pub fn people_cap(&self) -> Arc<RedisPeopleCap> {
         Arc::clone(&self.people_cap)
+    }
+
+    /// The turns of the site.
+    pub fn turns(&self) -> Arc<RedisTurns> {
+        Arc::clone(&self.turns)
     }
 
     /// The bus.

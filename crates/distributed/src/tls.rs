@@ -1,8 +1,9 @@
-//! TLS to the engines: whose certificates are believed, in the form that each engine's library takes.
+//! TLS to the engines: whose certificates are believed and which one is shown, in the form that each engine's library takes.
 //!
 //! A certificate is always verified, and so is the name in it; nothing turns that off. What is said of one that is not
-//! believed is in `refusal`.
+//! believed is in `refusal`, the certificate of this program in `identity`.
 
+mod identity;
 mod refusal;
 
 use std::fmt;
@@ -18,34 +19,47 @@ use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tracing::warn;
 
+pub(crate) use identity::Identity;
 pub(crate) use refusal::Address;
 pub use refusal::{TlsReason, TlsRefusal};
 
-/// Whose certificates are believed: those of the system's authorities, which is the default, and of one's own.
+/// Whose certificates are believed: those of the system's authorities, which is the default, and of one's own. And the
+/// certificate by which engines that ask for one know this program; by default it has none.
 #[derive(Clone, Default)]
 pub struct Trust {
     own: Arc<[CertificateDer<'static>]>,
+    identity: Option<Arc<Identity>>,
 }
 
 impl Trust {
     /// Believes the authorities in a PEM file, besides the system's.
     ///
     /// # Errors
-    /// [`CaFileError`] if the file cannot be read, or holds anything but certificates of authorities.
-    pub fn with_authorities(file: &Path) -> Result<Self, CaFileError> {
-        let of = |problem: String| CaFileError { file: file.to_owned(), problem };
+    /// [`TlsFileError`] if the file cannot be read, or holds anything but certificates of authorities.
+    pub fn with_authorities(file: &Path) -> Result<Self, TlsFileError> {
+        let of = |problem: String| TlsFileError::new(TlsFile::Authorities, file, problem);
         let pem = fs::read(file).map_err(|error| of(error.to_string()))?;
-        let own = CertificateDer::pem_slice_iter(&pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| of(format!("no PEM: {error}")))?;
-        if own.is_empty() {
-            return Err(of("there is no certificate in it".to_owned()));
-        }
+        let own = certificates(&pem).map_err(of)?;
         let mut store = RootCertStore::empty();
         for authority in &own {
             store.add(authority.clone()).map_err(|error| of(error.to_string()))?;
         }
-        Ok(Self { own: own.into() })
+        Ok(Self { own: own.into(), identity: None })
+    }
+
+    /// Shows the certificate in the one PEM file, followed by those between it and its authority, to engines that ask for
+    /// one; the other holds its private key.
+    ///
+    /// # Errors
+    /// [`TlsFileError`] if a file cannot be read, or the two do not hold a certificate and its key.
+    pub fn showing(self, certificate: &Path, key: &Path) -> Result<Self, TlsFileError> {
+        let identity = Identity::read(certificate, key)?;
+        Ok(Self { identity: Some(Arc::new(identity)), ..self })
+    }
+
+    /// For libraries that take the certificate as text.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
     }
 
     /// For a library that makes its connections with rustls as it is told.
@@ -53,11 +67,14 @@ impl Trust {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(self.authorities());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the provider has all versions that are safe")
-            .with_root_certificates(store)
-            .with_no_client_auth()
+            .with_root_certificates(store);
+        match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_cert_resolver(identity.resolver()),
+        }
     }
 
     /// For a library that takes text.
@@ -84,16 +101,61 @@ impl Trust {
 
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trust").field("own", &self.own.len()).finish()
+        let has_identity = self.identity.is_some();
+        f.debug_struct("Trust").field("own", &self.own.len()).field("has_identity", &has_identity).finish()
     }
 }
 
-/// A file of authorities that cannot be used.
+/// The certificates of a PEM file, of which there is at least one; or what is wrong with it.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|error| format!("no PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    Ok(certificates)
+}
+
+/// A file that cannot be used.
 #[derive(Debug, Error)]
-#[error("{} has to hold certificates of authorities, in PEM: {problem} (tls_ca_file)", file.display())]
-pub struct CaFileError {
-    file: PathBuf,
+#[error("{} has to hold {}, in PEM: {problem} ({})", path.display(), file.content(), file.code())]
+pub struct TlsFileError {
+    file: TlsFile,
+    path: PathBuf,
     problem: String,
+}
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsFile {
+    Authorities,
+    Certificate,
+    Key,
+}
+
+impl TlsFileError {
+    pub(crate) fn new(file: TlsFile, path: &Path, problem: String) -> Self {
+        Self { file, path: path.to_owned(), problem }
+    }
+}
+
+impl TlsFile {
+    const fn content(self) -> &'static str {
+        match self {
+            Self::Authorities => "certificates of authorities",
+            Self::Certificate => "a certificate",
+            Self::Key => "the private key of the certificate",
+        }
+    }
+
+    /// The name of its setting.
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Authorities => "tls_ca_file",
+            Self::Certificate => "tls_cert_file",
+            Self::Key => "tls_key_file",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use miaosha_testkit::contract::bus::Bus;
 use miaosha_testkit::contract::gate::Gate;
 use miaosha_testkit::contract::people_cap::PeopleCap;
+use miaosha_testkit::contract::turns::Turns;
 
 async fn make_gate() -> Gate {
     let redis = redis_scene::connect().await;
@@ -18,6 +19,11 @@ async fn make_gate() -> Gate {
 async fn make_people_cap() -> PeopleCap {
     let redis = redis_scene::connect().await;
     PeopleCap { cap: redis.people_cap(), keep: Box::new(redis) }
+}
+
+async fn make_turns() -> Turns {
+    let redis = redis_scene::connect().await;
+    Turns { turns: redis.turns(), keep: Box::new(redis) }
 }
 
 async fn make_bus() -> Bus {
@@ -36,4 +42,5 @@ async fn make_bus() -> Bus {
 
 miaosha_testkit::gate_contract!(make_gate);
 miaosha_testkit::people_cap_contract!(make_people_cap);
+miaosha_testkit::turns_contract!(make_turns);
 miaosha_testkit::outcome_bus_contract!(make_bus);

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod demo;
 mod lifecycle;
+mod opening;
 mod roles;
 mod secrets;
 mod serve;

@@ -1,5 +1,6 @@
 //! Runs a site: opens it, starts its roles, listens, and drains when it is told to end.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::board::News;
 use miaosha_app::follow::{self, Follower};
 use miaosha_push::{Config as PushConfig, Server as PushServer};
-use miaosha_web::live::Live;
+use miaosha_web::live::{Live, Teller};
 use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 use crate::cli::ServeArgs;
 use crate::config::{Backend, Config};
 use crate::lifecycle::{Tasks, watch_signals};
+use crate::opening::Opening;
 use crate::roles::Roles;
 use crate::site::serve_control;
 use crate::wiring::{Node, or_cores};
@@ -41,18 +43,17 @@ pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<Ex
 
 async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHandle) -> anyhow::Result<()> {
     let tasks = Tasks::new(Handle::current());
-    let node = Arc::new(Node::open(config, figures.clone(), tasks.tracker().clone()).await?);
+    watch_signals(&tasks)?;
+    let opening = open(config, roles, &figures, &tasks);
+    let Some(opened) = tasks.shutdown().run_until_cancelled(opening).await else {
+        tasks.drained(config.drain_timeout()).await;
+        return Ok(());
+    };
+    let Opened { node, live, follower, listen } = opened?;
     if config.backend == Backend::Embedded {
         serve_control(&tasks, &config.control_socket(), node.control())?;
     }
-    let live = roles.push.then(|| Live::new(&node.web, Handle::current()));
-    if roles.publisher || roles.push || roles.general {
-        let listener: Arc<dyn follow::Listener> = match &live {
-            Some((live, _)) => Arc::new(live.clone()),
-            None => Arc::new(NobodyListens),
-        };
-        let mut follower = Follower::new(node.ports.clone(), node.board.clone(), listener);
-        follower.catch_up().await.context("cannot read the sales")?;
+    if let Some(follower) = follower {
         tasks.spawn_until_shutdown("follow", follower.run());
     }
     node.ready.start();
@@ -66,18 +67,17 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
         None => None,
     };
     if roles.consumer {
-        roles::consumer::start(&tasks, &node.ports);
+        roles::consumer::start(&tasks, &node);
     }
     roles::publisher::start(&tasks, node.clone(), roles.publisher);
     let watched = node.clone();
     tasks.spawn_until_shutdown("clock", async move { watched.watch_clock().await });
     telemetry::keep_figures(&tasks, figures, node.board.clone(), push.clone());
-    let listener = Listener::bind(config.server.listen, listener_config(config)?)?;
+    let listener = Listener::bind(listen, listener_config(config)?)?;
     info!("listening on http://{}", listener.addr());
     if is_demo {
         tasks.spawn_until_shutdown("demo", demo::run(node.ports.clone(), node.passwords.clone()));
     }
-    watch_signals(&tasks)?;
     let site = Site {
         buy: roles.publisher.then(|| node.web.buy().clone()),
         sockets: push.clone().map(socket_service),
@@ -90,6 +90,41 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
     // Whoever watches over the process starts it again if it says so.
     anyhow::ensure!(!tasks.has_panicked(), "a task panicked; the log says which");
     Ok(())
+}
+
+/// A site that knows its sales, before anything runs.
+struct Opened {
+    node: Arc<Node>,
+    live: Option<(Live, Teller)>,
+    /// Of a process that serves what depends on sales.
+    follower: Option<Follower>,
+    /// Where to listen.
+    listen: SocketAddr,
+}
+
+/// Opens the data and reads the sales; without the database, as soon as it is there.
+async fn open(
+    config: &Config,
+    roles: Roles,
+    figures: &PrometheusHandle,
+    tasks: &Tasks,
+) -> anyhow::Result<Opened> {
+    let mut opening = Opening::new(config.server.listen, figures, tasks);
+    let attempt = async || Node::open(config, figures.clone(), tasks.tracker().clone()).await;
+    let node = Arc::new(opening.persevere(attempt).await?);
+    let live = roles.push.then(|| Live::new(&node.web, Handle::current()));
+    let follower = if roles.publisher || roles.push || roles.general {
+        let listener: Arc<dyn follow::Listener> = match &live {
+            Some((live, _)) => Arc::new(live.clone()),
+            None => Arc::new(NobodyListens),
+        };
+        let mut follower = Follower::new(node.ports.clone(), node.board.clone(), listener);
+        opening.persevere(async || follower.catch_up().await.context("cannot read the sales")).await?;
+        Some(follower)
+    } else {
+        None
+    };
+    Ok(Opened { node, live, follower, listen: opening.end().await })
 }
 
 /// For a process that holds no sockets: its board is all that has to know.

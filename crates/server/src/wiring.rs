@@ -10,7 +10,7 @@ use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::Ports;
 use miaosha_app::board::Board;
-use miaosha_app::ports::{Passwords, PeopleCap, Random as _};
+use miaosha_app::ports::{Passwords, PeopleCap, Random as _, Turns};
 use miaosha_app::request_buy::{DeskLimits, RequestDesk};
 use miaosha_embedded::OsRandom;
 use miaosha_web::tokens::Secret;
@@ -21,7 +21,7 @@ use tracing::{debug, warn};
 use crate::config::{Backend, Config};
 use crate::secrets::signing_key;
 use engines::Engines;
-pub(crate) use engines::{check, migrate, replay_dead_letters};
+pub(crate) use engines::{check, may_pass, migrate, replay_dead_letters};
 
 /// The key id of the one key of an embedded site.
 const KID: &str = "embedded-1";
@@ -134,6 +134,11 @@ impl Node {
     /// The people cap, where several processes share one.
     pub(crate) fn people_cap(&self) -> Option<Arc<dyn PeopleCap>> {
         self.engines.people_cap()
+    }
+
+    /// Whose turn it is to do what one process does for all, where there are several.
+    pub(crate) fn turns(&self) -> Option<Arc<dyn Turns>> {
+        self.engines.turns()
     }
 
     /// Keeps comparing the clock with the database's, where they are two.

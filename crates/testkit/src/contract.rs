@@ -26,6 +26,7 @@ pub mod sales;
 pub mod scene;
 mod stores;
 pub mod timers;
+pub mod turns;
 pub mod users;
 mod waiting;
 
@@ -72,6 +73,7 @@ mod tests {
             include_str!("contract/sale_transactions.rs"),
             include_str!("contract/sales.rs"),
             include_str!("contract/timers.rs"),
+            include_str!("contract/turns.rs"),
             include_str!("contract/users.rs"),
         ];
         for suite in suites {

@@ -20,6 +20,7 @@ mod site;
 mod waiting;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use daemon::{Daemon, Service};
 pub use mariadb::{MariaDb, MariaDbServer};
 pub use network::Network;
 pub use nginx::{Fleet, Nginx, NginxOptions, PushNode};
+use rabbitmq::Clients;
 pub use rabbitmq::RabbitMq;
 pub use redis_cluster::{RedisCluster, RedisNode};
 pub use site::{Node, Site, SitePlan};
@@ -37,7 +39,7 @@ pub use waiting::{PATIENCE, wait_until};
 /// The variable by which a test run finds its services: [`Addresses`] as JSON.
 pub const VARIABLE: &str = "TESTKIT_SERVICES";
 
-/// One of each, ready for clients, without TLS, which each has by its own `start_with_tls`. Dropping it kills them all.
+/// One of each, ready for clients. Dropping it kills them all.
 #[derive(Debug)]
 pub struct Services {
     /// Three masters, three replicas.
@@ -46,6 +48,8 @@ pub struct Services {
     pub rabbitmq: RabbitMq,
     /// A primary and two replicas.
     pub mysql: MariaDb,
+    /// Of the authority, where they speak TLS only.
+    authority: Option<PathBuf>,
 }
 
 /// Where services are. The JSON form is what [`VARIABLE`] holds.
@@ -57,6 +61,8 @@ pub struct Addresses {
     pub rabbitmq: String,
     /// Of `MySQL` or `MariaDB`.
     pub mysql: MysqlAddresses,
+    /// The certificate of the authority that all have theirs from, where they speak TLS only.
+    pub authority: Option<PathBuf>,
 }
 
 /// URLs with a user and without a database.
@@ -71,19 +77,27 @@ pub struct MysqlAddresses {
 impl Services {
     /// Starts all at the same time, and waits until each is ready.
     pub fn start() -> anyhow::Result<Self> {
-        Self::start_with(RedisCluster::start)
+        Self::start_with(RedisCluster::start, None)
+    }
+
+    /// The same, and each speaks TLS only.
+    pub fn start_with_tls(authority: &Authority) -> anyhow::Result<Self> {
+        Self::start_with(|| RedisCluster::start_with_tls(authority), Some(authority))
     }
 
     /// The same, with every node of Redis behind a proxy; see [`RedisCluster::start_behind_proxies`].
     pub fn start_with_redis_behind_proxies() -> anyhow::Result<Self> {
-        Self::start_with(RedisCluster::start_behind_proxies)
+        Self::start_with(RedisCluster::start_behind_proxies, None)
     }
 
-    fn start_with(start_redis: fn() -> anyhow::Result<RedisCluster>) -> anyhow::Result<Self> {
+    fn start_with(
+        start_redis: impl FnOnce() -> anyhow::Result<RedisCluster> + Send,
+        authority: Option<&Authority>,
+    ) -> anyhow::Result<Self> {
         let (redis, rabbitmq, mysql) = std::thread::scope(|scope| {
             let redis = scope.spawn(start_redis);
-            let rabbitmq = scope.spawn(RabbitMq::start);
-            let mysql = MariaDb::start();
+            let rabbitmq = scope.spawn(move || RabbitMq::start_as(authority, Clients::Unknown));
+            let mysql = MariaDb::start_as(authority);
             let no_panic = "a failed start is an error";
             (redis.join().expect(no_panic), rabbitmq.join().expect(no_panic), mysql)
         });
@@ -91,6 +105,7 @@ impl Services {
             redis: redis.context("Redis Cluster")?,
             rabbitmq: rabbitmq.context("RabbitMQ")?,
             mysql: mysql.context("MariaDB")?,
+            authority: authority.map(Authority::file),
         })
     }
 
@@ -103,6 +118,7 @@ impl Services {
                 primary: self.mysql.primary.url(),
                 replicas: self.mysql.replicas.iter().map(MariaDbServer::url).collect(),
             },
+            authority: self.authority.clone(),
         }
     }
 }
@@ -135,14 +151,21 @@ impl Addresses {
 
     /// The settings of `miaosha` for a fleet on these services, on the database of this name: environment variables.
     pub fn settings(&self, database: &str) -> Vec<(&'static str, String)> {
-        let redis: Vec<_> = self.redis.iter().map(SocketAddr::to_string).collect();
-        let replicas: Vec<_> = self.mysql.replicas.iter().map(|url| format!("{url}/{database}")).collect();
-        vec![
+        let has_tls = self.authority.is_some();
+        let (scheme, parameters) = if has_tls { ("rediss", "?ssl-mode=required") } else { ("redis", "") };
+        let redis: Vec<_> = self.redis.iter().map(|node| format!("{scheme}://{node}")).collect();
+        let mysql = |url: &String| format!("{url}/{database}{parameters}");
+        let replicas: Vec<_> = self.mysql.replicas.iter().map(mysql).collect();
+        let mut settings = vec![
             ("MIAOSHA_BACKEND", "distributed".to_owned()),
             ("MIAOSHA_REDIS__NODES", redis.join(",")),
             ("MIAOSHA_RABBITMQ__URI", self.rabbitmq.clone()),
-            ("MIAOSHA_MYSQL__PRIMARY", format!("{}/{database}", self.mysql.primary)),
+            ("MIAOSHA_MYSQL__PRIMARY", mysql(&self.mysql.primary)),
             ("MIAOSHA_MYSQL__REPLICAS", replicas.join(",")),
-        ]
+        ];
+        if let Some(authority) = &self.authority {
+            settings.push(("MIAOSHA_ENGINES__TLS_CA_FILE", authority.display().to_string()));
+        }
+        settings
     }
 }

@@ -61,6 +61,7 @@ pub use buy::{BUY_BODY_LEN_MAX, BuyRoute, REQUEST_SECONDS_BUCKETS, ThreadBuyRout
 pub use listener::{BindError, Listener, ListenerConfig, Peer, Site, SocketService};
 pub use passwords::{Argon2Passwords, PASSWORDS_WAITING_MAX};
 pub use problem::ProblemCode;
+pub use routes::stand_in;
 pub use tokens::Keyring;
 pub use web::{Readiness, Serves, Web, WebLimits, WebParts};
 pub use wire::{

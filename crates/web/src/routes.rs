@@ -12,6 +12,7 @@ mod pages;
 mod requests;
 pub(crate) mod sales;
 mod sessions;
+mod stand_in;
 mod users;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use utoipa_axum::routes;
 use crate::openapi;
 use crate::web::{Serves, Web};
 use crate::writes::{Writes, run_to_end};
+pub use stand_in::stand_in;
 
 /// Every route that the process serves, and for any other a refusal.
 pub(crate) fn router(web: &Arc<Web>, serves: Serves) -> Router {

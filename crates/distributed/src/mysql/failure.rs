@@ -96,6 +96,19 @@ fn is_end_of_connection(number: Option<u16>) -> bool {
     matches!(number, Some(1053 | 1077..=1080 | 1152 | 1158..=1161 | 1184 | 1290 | 1836 | 1927 | 4031))
 }
 
+/// Whether nobody was there, or nobody who had room: what a new attempt may find otherwise.
+pub(super) fn is_absence(error: &sqlx::Error) -> bool {
+    const TOO_MANY: [u16; 3] = [1040, 1203, 1226];
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(_) => {
+            let number = number(error);
+            is_end_of_connection(number) || number.is_some_and(|number| TOO_MANY.contains(&number))
+        }
+        _ => false,
+    }
+}
+
 /// The server's number of an error, if it is the server's.
 pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;

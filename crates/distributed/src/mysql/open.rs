@@ -3,7 +3,7 @@
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use thiserror::Error;
 
-use super::failure::number;
+use super::failure::{is_absence, number};
 use super::migrate::{MIGRATIONS, SELECT_VERSION};
 use super::rows::{self, Read};
 use super::script::Script;
@@ -23,9 +23,12 @@ pub enum OpenError {
         "ssl-mode=preferred protects from nobody: write ssl-mode=required, or leave it out if the network is private"
     )]
     TlsOnlyPreferred,
-    /// An address that says whom to trust.
-    #[error("leave ssl-ca out of the database's address: engines.tls_ca_file is for all engines")]
-    CaInAddress,
+    /// An address that says whom to trust, or what to show.
+    #[error(
+        "leave ssl-ca, ssl-cert and ssl-key out of the database's address: engines.tls_ca_file, tls_cert_file and \
+         tls_key_file are for all engines"
+    )]
+    TlsFileInAddress,
     /// The address lacks the database's name.
     #[error("the database's address names no database: write mysql://user:password@host:3306/miaosha")]
     NoDatabaseNamed,
@@ -65,6 +68,13 @@ pub enum OpenError {
         "the database server has binlog_format = STATEMENT, with which READ COMMITTED cannot be logged: set it to ROW"
     )]
     StatementLog,
+}
+
+impl OpenError {
+    /// Whether it may pass by itself: the server is away, or has no room. All else waits for whoever runs it.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Server(error) if is_absence(error))
+    }
 }
 
 pub(super) const SELECT_SETTINGS: &str = "SELECT CAST(@@innodb_flush_log_at_trx_commit AS CHAR), CAST(@@sync_binlog AS CHAR), \

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::open::OpenError;
-use crate::tls::{Address, TlsRefusal, Trust};
+use crate::tls::{Address, Identity, TlsRefusal, Trust};
 
 /// What every session is set to. The server gives up by itself on a lock after 3 s, on a statement after 10 s (MySQL:
 /// only on reads), and on an idle connection after longer than the pool keeps one.
@@ -99,17 +99,23 @@ impl Server {
 /// verified. What lies between would protect from nobody who can reach the network.
 pub(super) fn connect_options(url: &str, trust: &Trust) -> Result<MySqlConnectOptions, OpenError> {
     let options: MySqlConnectOptions = url.parse()?;
-    if sets(url, ["ssl-ca", "sslca"]) {
-        return Err(OpenError::CaInAddress);
+    if sets(url, &["ssl-ca", "sslca", "ssl-cert", "sslcert", "ssl-key", "sslkey"]) {
+        return Err(OpenError::TlsFileInAddress);
     }
     let options = match options.get_ssl_mode() {
-        MySqlSslMode::Preferred if sets(url, ["ssl-mode", "sslmode"]) => {
+        MySqlSslMode::Preferred if sets(url, &["ssl-mode", "sslmode"]) => {
             return Err(OpenError::TlsOnlyPreferred);
         }
         // The driver's own default is `preferred`.
         MySqlSslMode::Disabled | MySqlSslMode::Preferred => options.ssl_mode(MySqlSslMode::Disabled),
         MySqlSslMode::Required | MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity => {
-            options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca_from_pem(trust.pem())
+            let options = options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca_from_pem(trust.pem());
+            match trust.identity() {
+                None => options,
+                Some(Identity { certificate_pem, key_pem, .. }) => {
+                    options.ssl_client_cert_from_pem(certificate_pem).ssl_client_key_from_pem(key_pem)
+                }
+            }
         }
     };
     // The session is set by one statement of ours, whole, and not on top of what the server has.
@@ -122,7 +128,7 @@ pub(super) fn connect_options(url: &str, trust: &Trust) -> Result<MySqlConnectOp
         .disable_statement_logging())
 }
 
-fn sets(url: &str, names: [&str; 2]) -> bool {
+fn sets(url: &str, names: &[&str]) -> bool {
     let (_, query) = url.split_once('?').unwrap_or_default();
     query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, _)| names.contains(&name))
 }
@@ -217,7 +223,10 @@ mod tests {
         let of =
             |parameters: &str| mode(&format!("mysql://ann:secret@db.example/shop?{parameters}")).unwrap_err();
         assert!(matches!(of("ssl-mode=preferred"), OpenError::TlsOnlyPreferred));
-        assert!(matches!(of("ssl-mode=required&ssl-ca=/ca.pem"), OpenError::CaInAddress));
+        for file in ["ssl-ca", "sslcert", "ssl-key"] {
+            let refused = of(&format!("ssl-mode=required&{file}=/some.pem"));
+            assert!(matches!(refused, OpenError::TlsFileInAddress), "{file}");
+        }
         for refused in [of("ssl-mode=preferred"), of("ssl-mode=maybe"), of("ssl-ca=x")] {
             assert!(!format!("{refused} {refused:?}").contains("secret"), "{refused}");
         }

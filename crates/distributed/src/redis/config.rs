@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError, TlsCertificates,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
+    TlsCertificates,
 };
 use thiserror::Error;
 
@@ -67,7 +68,11 @@ impl RedisConfig {
         if with_tls < addresses.len() {
             return Err(OpenError::PartlyTls);
         }
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(self.trust.pem()) };
+        let shown = self.trust.identity().map(|identity| ClientTlsConfig {
+            client_cert: identity.certificate_pem.clone(),
+            client_key: identity.key_pem.clone(),
+        });
+        let certificates = TlsCertificates { client_tls: shown, root_cert: Some(self.trust.pem()) };
         let with_trust = addresses.into_iter().zip(&self.nodes).map(|(info, node)| {
             let client = Client::build_with_tls(info, certificates.clone()).map_err(malformed(node))?;
             Ok(client.get_connection_info().clone())

@@ -29,6 +29,10 @@ impl Keys {
         self.of_sale(sale, "leases")
     }
 
+    pub(crate) fn turn(&self, work: &str) -> String {
+        format!("{}v1:turn:{work}", self.prefix)
+    }
+
     pub(crate) fn channel(&self, number: usize) -> String {
         format!("{}outcomes:{number}", self.prefix)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 
 /// An engine is there, and is not spoken to. Waiting does not help; what does is in the message.
@@ -28,7 +28,9 @@ pub enum TlsReason {
     Expired,
     /// What answers at this address does not speak TLS.
     NotSpoken,
-    /// Anything else, such as an engine that wants a certificate of its clients.
+    /// It wants a certificate of its clients, and was shown none.
+    CertificateWanted,
+    /// Anything else, such as an engine that does not believe the certificate that it was shown.
     Failed,
 }
 
@@ -62,15 +64,20 @@ impl TlsReason {
             Self::WrongName => "tls_wrong_name",
             Self::Expired => "tls_expired",
             Self::NotSpoken => "tls_not_spoken",
+            Self::CertificateWanted => "tls_certificate_wanted",
             Self::Failed => "tls_failed",
         }
     }
 
     fn of(error: &rustls::Error) -> Self {
-        let rustls::Error::InvalidCertificate(certificate) = error else {
+        let certificate = match error {
+            rustls::Error::InvalidCertificate(certificate) => certificate,
             // Bytes that are no TLS at all.
-            let is_other = matches!(error, rustls::Error::InvalidMessage(_));
-            return if is_other { Self::NotSpoken } else { Self::Failed };
+            rustls::Error::InvalidMessage(_) => return Self::NotSpoken,
+            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+                return Self::CertificateWanted;
+            }
+            _ => return Self::Failed,
         };
         match certificate {
             // Two authorities may have one name.
@@ -101,6 +108,9 @@ impl fmt::Display for TlsReason {
             Self::NotSpoken => {
                 "TLS is not spoken there: give the port that TLS is on, or an address without TLS if the network is \
                  private"
+            }
+            Self::CertificateWanted => {
+                "it wants to know its clients by a certificate: give one by engines.tls_cert_file and tls_key_file"
             }
             Self::Failed => "TLS cannot be agreed on",
         })
@@ -157,6 +167,8 @@ mod tests {
             (certificate(CertificateError::NotValidYet), "tls_expired"),
             (certificate(CertificateError::BadEncoding), "tls_failed"),
             (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "tls_not_spoken"),
+            (rustls::Error::AlertReceived(AlertDescription::CertificateRequired), "tls_certificate_wanted"),
+            (rustls::Error::AlertReceived(AlertDescription::UnknownCA), "tls_failed"),
             (rustls::Error::NoCertificatesPresented, "tls_failed"),
         ] {
             let said = TlsRefusal::read(&address(), &as_io(error)).unwrap().to_string();

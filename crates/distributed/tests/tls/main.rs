@@ -15,6 +15,11 @@ fn trust(authority: &Authority) -> Trust {
     Trust::with_authorities(&authority.file()).unwrap()
 }
 
+/// Believes this authority, and shows a certificate of it.
+fn known(authority: &Authority) -> Trust {
+    trust(authority).showing(&authority.client_certificate(), &authority.client_key()).unwrap()
+}
+
 /// The same place by a name that is not in its certificate.
 fn misnamed(address: &str) -> String {
     address.replacen("127.0.0.1", "localhost", 1)

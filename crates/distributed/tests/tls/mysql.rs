@@ -9,7 +9,7 @@ use miaosha_embedded::SystemClock;
 use miaosha_testkit::contract::{Stores, run, sale_transactions};
 use miaosha_testkit::services::{Addresses, Authority, MariaDb};
 
-use crate::{assert_says, misnamed, trust};
+use crate::{assert_says, known, misnamed, trust};
 
 const MIGRATING_MAX: Duration = Duration::from_secs(30);
 
@@ -52,6 +52,12 @@ fn a_server_with_tls_is_used_if_its_certificate_is_right_and_refused_if_not() {
             keep: Box::new(mysql),
         };
         sale_transactions::a_commit_writes_the_book_the_claims_and_an_event_for_each_change(stores).await;
+
+        let account = "ALTER USER ann REQUIRE X509";
+        servers.primary.query(account).unwrap();
+        Mysql::connect(&config(&url, known(&authority)), Arc::new(SystemClock)).await.unwrap();
+        assert!(matches!(refusal(&right).await, OpenError::Server(_)), "it has shown no certificate");
+        servers.primary.query("ALTER USER ann REQUIRE SSL").unwrap();
 
         // The account is only for TLS, so it was TLS.
         assert!(matches!(refusal(&config(&in_the_clear, trust(&authority))).await, OpenError::Server(_)));

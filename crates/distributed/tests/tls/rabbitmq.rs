@@ -11,7 +11,7 @@ use miaosha_testkit::contract::run;
 use miaosha_testkit::contract::timers::{self, Timers};
 use miaosha_testkit::services::{Addresses, Authority, RabbitMq};
 
-use crate::{assert_says, misnamed, trust};
+use crate::{assert_says, known, misnamed, trust};
 
 fn config(uri: &str, trust: Trust) -> RabbitConfig {
     RabbitConfig { trust, ..RabbitConfig::new(uri) }
@@ -48,6 +48,22 @@ fn a_broker_with_tls_is_used_if_its_certificate_is_right_and_refused_if_not() {
 
         let wrong_name = refusal(&config(&misnamed(&uri), trust(&authority))).await;
         assert_says(&wrong_name, &["RabbitMQ at localhost:", "tls_wrong_name"]);
+    });
+}
+
+#[test]
+fn a_broker_that_wants_to_know_its_clients_is_shown_a_certificate() {
+    let authority = Authority::new().unwrap();
+    let broker = RabbitMq::start_with_tls_for_known_clients(&authority).unwrap();
+    let uri = broker.uri();
+    run(async {
+        let rabbit = connect(&config(&uri, known(&authority))).await;
+        let queue = Queue { queue: rabbit.queue(), shut_down: Box::new(|| {}) };
+        queue::a_batch_is_delivered_whole_and_for_the_first_time(queue).await;
+        rabbit.close().await;
+
+        let unknown = refusal(&config(&uri, trust(&authority))).await;
+        assert_says(&unknown, &["RabbitMQ at 127.0.0.1:", "engines.tls_cert_file", "tls_certificate_wanted"]);
     });
 }
 

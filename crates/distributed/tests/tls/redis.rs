@@ -12,7 +12,7 @@ use miaosha_testkit::contract::gate::{self, Gate};
 use miaosha_testkit::contract::run;
 use miaosha_testkit::services::{Authority, RedisCluster, Service as _};
 
-use crate::{assert_says, misnamed, trust};
+use crate::{assert_says, known, misnamed, trust};
 
 fn config(nodes: Vec<String>, trust: Trust) -> RedisConfig {
     RedisConfig { trust, ..RedisConfig::new(nodes) }
@@ -43,6 +43,18 @@ fn a_cluster_with_tls_is_used_if_its_certificate_is_right_and_refused_if_not() {
 
         let by_wrong_name = config(vec![misnamed(&nodes[0])], trust(&authority));
         assert_says(&refusal(&by_wrong_name).await, &["Redis at localhost:", "tls_wrong_name"]);
+
+        let want_certificates = |wanted| {
+            for node in &cluster.nodes {
+                node.command(&["CONFIG", "SET", "tls-auth-clients", wanted]).unwrap();
+            }
+        };
+        want_certificates("yes");
+        let redis = Redis::connect(&config(nodes.clone(), known(&authority)), &OsRandom).await.unwrap();
+        gate::newcomers_pass_in_order_up_to_the_limit(Gate { gate: redis.gate(), keep: Box::new(()) }).await;
+        let unknown = refusal(&config(nodes[..1].to_vec(), trust(&authority))).await;
+        assert_says(&unknown, &["Redis at", first, "engines.tls_cert_file", "tls_certificate_wanted"]);
+        want_certificates("no");
 
         // The others are told of this node's name by gossip; it knows it at once.
         let announce =

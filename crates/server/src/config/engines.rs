@@ -17,9 +17,15 @@ pub(super) const LISTS: [&str; 3] = ["redis.nodes", "mysql.replicas", "secrets.o
 /// What holds for all engines.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "the names of the settings")]
 pub(crate) struct EnginesConfig {
     /// A PEM file of authorities whose certificates are believed besides those of the system's; empty for none.
     pub(crate) tls_ca_file: PathBuf,
+    /// A PEM file with the certificate that is shown to engines which ask for one, and those between it and its authority;
+    /// empty for none.
+    pub(crate) tls_cert_file: PathBuf,
+    /// A PEM file with the private key of it.
+    pub(crate) tls_key_file: PathBuf,
 }
 
 /// Redis Cluster.

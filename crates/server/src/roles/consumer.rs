@@ -1,31 +1,35 @@
 //! The consumer: decides, expires, promotes, finishes payments, audits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use miaosha_app::Ports;
+use miaosha_app::audit_sales::{AUDIT_EVERY, audit_sales};
 use miaosha_app::decide_batch::decide_batch;
-use miaosha_app::ports::UnsettledSale;
+use miaosha_app::ports::Turns;
 use miaosha_app::reconcile_payments::reconcile_payments;
 use miaosha_app::settle_sale::{settle_sale, sweep};
 use miaosha_app::tend_gate::GateTender;
-use miaosha_app::verify_sale::verify_sale;
 use tracing::warn;
 
 use crate::lifecycle::Tasks;
+use crate::wiring::Node;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
-const AUDIT_EVERY: Duration = Duration::from_mins(1);
 
 /// Starts every task of the role.
-pub(crate) fn start(tasks: &Tasks, ports: &Ports) {
+pub(crate) fn start(tasks: &Tasks, node: &Node) {
+    let ports = &node.ports;
     for _ in 0..ports.queue.lanes() {
         tasks.spawn("decide", decide(ports.clone()));
     }
     tasks.spawn_until_shutdown("wake", wake(ports.clone()));
     tasks.spawn_until_shutdown("sweep", sweep_each_second(ports.clone()));
     tasks.spawn_until_shutdown("reconcile", every(RECONCILE_EVERY, ports.clone(), reconcile_once));
-    tasks.spawn_until_shutdown("audit", every(AUDIT_EVERY, ports.clone(), audit_once));
+    let (turns, number) = (node.turns(), node.number);
+    let audit = move |ports| audit_once(ports, turns.clone(), number);
+    tasks.spawn_until_shutdown("audit", every(AUDIT_EVERY, ports.clone(), audit));
 }
 
 /// Decides until the queue is shut down.
@@ -72,15 +76,8 @@ async fn reconcile_once(ports: Ports) {
     }
 }
 
-async fn audit_once(ports: Ports) {
-    let sales = match ports.sales.list_unsettled().await {
-        Ok(sales) => sales,
-        Err(error) => return warn!(%error, "the audit did not run"),
-    };
-    // Of a sale in which nobody has a claim yet there is nothing to recount.
-    for UnsettledSale { id: sale, .. } in sales.into_iter().filter(UnsettledSale::has_claims) {
-        if let Err(error) = verify_sale(&ports, sale).await {
-            warn!(%sale, %error, "a sale was not audited");
-        }
+async fn audit_once(ports: Ports, turns: Option<Arc<dyn Turns>>, number: u16) {
+    if let Err(error) = audit_sales(&ports, turns.as_deref(), number.into()).await {
+        warn!(%error, "the audit did not run");
     }
 }

@@ -1,11 +1,12 @@
 //! The engines behind the ports: everything in this process, or a fleet's.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use miaosha_app::Ports;
-use miaosha_app::ports::{Clock, IdempotencyStore, Ids, PeopleCap, Random};
+use miaosha_app::ports::{Clock, IdempotencyStore, Ids, PeopleCap, PortError, Random, Turns};
 use miaosha_distributed::Trust;
 use miaosha_distributed::mysql::{self, Mysql};
 use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig, Replayed};
@@ -14,7 +15,7 @@ use miaosha_embedded::{Embedded, OsRandom, SystemClock};
 
 use tracing::info;
 
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Config, EnginesConfig};
 
 /// How long a migration waits for another one to end.
 const MIGRATING_MAX: Duration = Duration::from_mins(1);
@@ -66,6 +67,14 @@ impl Engines {
         match self {
             Self::Embedded(_) => None,
             Self::Distributed(distributed) => Some(distributed.redis.people_cap()),
+        }
+    }
+
+    /// Whose turn it is to do what one process does for all, where there are several.
+    pub(crate) fn turns(&self) -> Option<Arc<dyn Turns>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Distributed(distributed) => Some(distributed.redis.turns()),
         }
     }
 
@@ -142,6 +151,13 @@ impl Distributed {
     }
 }
 
+/// Whether what kept a node from being opened, or its sales from being read, may pass by itself, as an engine that is away
+/// may come back. A setting that is wrong, or a schema of another program, does not.
+pub(crate) fn may_pass(error: &anyhow::Error) -> bool {
+    let of_mysql = error.downcast_ref::<mysql::OpenError>().is_some_and(mysql::OpenError::may_pass);
+    of_mysql || error.downcast_ref::<PortError>().is_some_and(|error| !error.is_terminal())
+}
+
 /// Checks what can be checked of the engines without asking one.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     if config.backend == Backend::Embedded {
@@ -171,11 +187,18 @@ pub(crate) async fn replay_dead_letters(config: &Config) -> anyhow::Result<Repla
 }
 
 fn trust(config: &Config) -> anyhow::Result<Trust> {
-    let file = &config.engines.tls_ca_file;
-    if file.as_os_str().is_empty() {
-        return Ok(Trust::default());
+    let EnginesConfig { tls_ca_file, tls_cert_file, tls_key_file } = &config.engines;
+    let is_given = |file: &Path| !file.as_os_str().is_empty();
+    let trust = if is_given(tls_ca_file) {
+        Trust::with_authorities(tls_ca_file).context("engines.tls_ca_file")?
+    } else {
+        Trust::default()
+    };
+    match (is_given(tls_cert_file), is_given(tls_key_file)) {
+        (true, true) => trust.showing(tls_cert_file, tls_key_file).context("engines"),
+        (false, false) => Ok(trust),
+        _ => bail!("engines.tls_cert_file and engines.tls_key_file: give both or neither"),
     }
-    Trust::with_authorities(file).context("engines.tls_ca_file")
 }
 
 fn mysql_config(config: &Config, trust: &Trust) -> mysql::MysqlConfig {
@@ -225,8 +248,15 @@ mod tests {
         good.mysql.primary = "mysql://ann:secret@db.invalid/shop?ssl-mode=required".to_owned();
         check(&good).unwrap();
 
-        let spoil: [(&str, Spoil); 4] = [
+        let spoil: [(&str, Spoil); 6] = [
             ("engines.tls_ca_file", |config| config.engines.tls_ca_file = PathBuf::from("/nowhere/ca.pem")),
+            ("engines.tls_key_file", |config| {
+                config.engines.tls_cert_file = PathBuf::from("/nowhere/client.pem");
+            }),
+            ("(tls_cert_file)", |config| {
+                config.engines.tls_cert_file = PathBuf::from("/nowhere/client.pem");
+                config.engines.tls_key_file = PathBuf::from("/nowhere/client.key");
+            }),
             ("redis.nodes", |config| config.redis.nodes.push("redis.invalid:6380".to_owned())),
             ("rabbitmq.uri", |config| config.rabbitmq.shards = 0),
             ("mysql.primary", |config| {

@@ -11,10 +11,10 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::MACHINE;
 use crate::crowd::{Crowd, Visit};
 use crate::site::Fleet;
 use crate::support::PATIENCE;
+use crate::{MACHINE, setting};
 
 const SETTINGS: [(&str, &str); 3] = [
     ("MIAOSHA_DEV__TOKEN_MINT", "true"),
@@ -68,10 +68,6 @@ const FAULTS: [Fault; 13] = [
     Fault::RabbitmqStalled,
     Fault::MysqlStalled,
 ];
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
 
 impl Fault {
     /// Whether Redis may lose what it was told, or is not told it.

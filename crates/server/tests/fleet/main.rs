@@ -10,8 +10,15 @@ mod faults;
 mod idle;
 mod outages;
 mod site;
+mod starts;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 /// A fleet and its services take the whole machine: one test at a time.
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// How large or how strict a run is, by the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::support::{Http, PATIENCE};
 
-const DATABASE: &str = "miaosha";
+pub(crate) const DATABASE: &str = "miaosha";
 /// The queues of accepted requests, and what was put aside.
 const QUEUES: [&str; 6] =
     ["requests.0", "requests.1", "requests.2", "requests.3", "requests.parked", "dead-letters"];
@@ -53,7 +53,16 @@ impl Drop for Fleet {
 impl Fleet {
     /// Two processes of each role, with these further settings.
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
-        let services = Services::start_with_redis_behind_proxies().unwrap();
+        Self::start_with([2; 4], settings)
+    }
+
+    /// So many processes of each role: publisher, push, consumer, general.
+    pub(crate) fn start_with(processes: [u16; 4], settings: &[(&str, &str)]) -> Self {
+        Self::on(Services::start_with_redis_behind_proxies().unwrap(), processes, settings)
+    }
+
+    /// The same on these services.
+    pub(crate) fn on(services: Services, processes: [u16; 4], settings: &[(&str, &str)]) -> Self {
         let rabbitmq_proxy = FaultProxy::start(services.rabbitmq.address()).unwrap();
         let mysql_proxy = FaultProxy::start(services.mysql.primary.address()).unwrap();
         let direct = services.addresses();
@@ -66,8 +75,10 @@ impl Fleet {
                 replicas: direct.mysql.replicas.clone(),
             },
             redis: direct.redis,
+            authority: direct.authority,
         };
         let mut plan = SitePlan::new(env!("CARGO_BIN_EXE_miaosha"), addresses, DATABASE);
+        plan.processes = processes;
         plan.settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let site = Site::start(plan).unwrap();
         let http = Http::of(site.base());

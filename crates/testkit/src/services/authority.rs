@@ -35,6 +35,12 @@ impl Authority {
         fs::write(authority.certificate(), parameters.signed_by(&key, &issuer)?.pem())?;
         parameters.not_after = date_time_ymd(2000, 1, 1);
         fs::write(authority.expired_certificate(), parameters.signed_by(&key, &issuer)?.pem())?;
+
+        let key = KeyPair::generate()?;
+        fs::write(authority.client_key(), key.serialize_pem())?;
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, "A client");
+        fs::write(authority.client_certificate(), parameters.signed_by(&key, &issuer)?.pem())?;
         Ok(authority)
     }
 
@@ -51,6 +57,16 @@ impl Authority {
     /// Another one of the servers, for the same key, that is no longer valid.
     pub fn expired_certificate(&self) -> PathBuf {
         self.scratch.path().join("expired.pem")
+    }
+
+    /// A client's certificate.
+    pub fn client_certificate(&self) -> PathBuf {
+        self.scratch.path().join("client.pem")
+    }
+
+    /// The private key of it.
+    pub fn client_key(&self) -> PathBuf {
+        self.scratch.path().join("client.key")
     }
 
     /// The servers' private key.

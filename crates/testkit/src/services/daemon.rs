@@ -63,6 +63,16 @@ pub trait Service {
         self.daemon().start()
     }
 
+    /// The same, and does not wait: for what is not to become ready, or not yet.
+    fn launch_again(&self) -> anyhow::Result<()> {
+        self.daemon().spawn()
+    }
+
+    /// Waits until it ends by itself. Its exit status; `None` if it does not run, or still runs after `patience`.
+    fn wait_for_end(&self, patience: Duration) -> Option<ExitStatus> {
+        self.daemon().process.lock().as_ref()?.wait(patience)
+    }
+
     /// Stops its clock: connections stay open and nothing answers, as on a machine that hangs.
     fn freeze(&self) {
         self.daemon().signal(Signal::STOP);

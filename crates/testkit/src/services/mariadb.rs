@@ -31,6 +31,8 @@ pub struct MariaDb {
 #[derive(Debug)]
 pub struct MariaDbServer {
     daemon: Daemon,
+    /// Of the authority, where the server speaks TLS only.
+    authority: Option<PathBuf>,
 }
 
 impl MariaDb {
@@ -39,12 +41,12 @@ impl MariaDb {
         Self::start_as(None)
     }
 
-    /// The same, for clients with TLS as well.
+    /// The same, and all speak TLS only, to their replicas too.
     pub fn start_with_tls(authority: &Authority) -> anyhow::Result<Self> {
         Self::start_as(Some(authority))
     }
 
-    fn start_as(authority: Option<&Authority>) -> anyhow::Result<Self> {
+    pub(super) fn start_as(authority: Option<&Authority>) -> anyhow::Result<Self> {
         let scratch = Scratch::new("mariadb")?;
         let template = scratch.directory("template")?;
         install(&template)?;
@@ -91,9 +93,12 @@ impl MariaDbServer {
                 format!("--ssl-ca={}", authority.file().display()),
                 format!("--ssl-cert={}", authority.certificate().display()),
                 format!("--ssl-key={}", authority.key().display()),
+                "--require-secure-transport".to_owned(),
             ]);
         }
         let number = port.number();
+        let authority = authority.map(Authority::file);
+        let asked_by = authority.clone();
         let daemon = Daemon::new(
             format!("mariadb-{id}"),
             port,
@@ -103,9 +108,9 @@ impl MariaDbServer {
                 command.args(&settings);
                 command
             },
-            move || ask(client(number).args(["-e", "SELECT 1"])).is_ok(),
+            move || ask(client(number, asked_by.as_ref()).args(["-e", "SELECT 1"])).is_ok(),
         );
-        Ok(Self { daemon })
+        Ok(Self { daemon, authority })
     }
 
     /// For clients, without a database.
@@ -115,7 +120,7 @@ impl MariaDbServer {
 
     /// Runs statements as `root`; the rows, columns parted by a tab.
     pub fn query(&self, sql: &str) -> anyhow::Result<String> {
-        ask(client(self.address().port()).args(["-e", sql]))
+        ask(self.client().args(["-e", sql]))
     }
 
     /// Lets a replica fall behind: what it receives from now on is applied no earlier than `delay_s` seconds after the
@@ -139,7 +144,7 @@ impl MariaDbServer {
     /// Waits until a replica has its connection to the primary and applies what comes.
     pub fn wait_until_following(&self) -> anyhow::Result<()> {
         wait_until("a replica follows its primary", || {
-            let mut named = client(self.address().port());
+            let mut named = self.client();
             named.args(["--column-names", "-e", "SHOW SLAVE STATUS\\G"]);
             let status = ask(&mut named).unwrap_or_default();
             let says = |line: &str| status.lines().any(|row| row.trim() == line);
@@ -149,13 +154,21 @@ impl MariaDbServer {
 
     fn follow(&self, primary: &Self) -> anyhow::Result<()> {
         let address = primary.address();
+        let tls = self.authority.as_ref().map_or_else(String::new, |authority| {
+            let authority = authority.display();
+            format!(", MASTER_SSL = 1, MASTER_SSL_CA = '{authority}', MASTER_SSL_VERIFY_SERVER_CERT = 1")
+        });
         self.query(&format!(
             "CHANGE MASTER TO MASTER_HOST = '{}', MASTER_PORT = {}, MASTER_USER = 'root', \
-             MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 1; START SLAVE",
+             MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 1{tls}; START SLAVE",
             address.ip(),
             address.port(),
         ))?;
         self.wait_until_following()
+    }
+
+    fn client(&self) -> Command {
+        client(self.address().port(), self.authority.as_ref())
     }
 }
 
@@ -169,10 +182,13 @@ pub(super) fn url_at(address: SocketAddr) -> String {
     format!("mysql://root@{address}")
 }
 
-fn client(port: u16) -> Command {
+fn client(port: u16, authority: Option<&PathBuf>) -> Command {
     let mut command = Command::new("mariadb");
     command.args(["--no-defaults", "--batch", "--skip-column-names", "--connect-timeout=2"]);
     command.args(["--protocol=tcp", "--host=127.0.0.1", "--user=root"]).arg(format!("--port={port}"));
+    if let Some(authority) = authority {
+        command.arg("--ssl-verify-server-cert").arg(format!("--ssl-ca={}", authority.display()));
+    }
     command
 }
 

@@ -39,6 +39,7 @@ impl Network {
                 primary: url(&self.primary),
                 replicas: self.replicas.iter().map(url).collect(),
             },
+            authority: None,
         }
     }
 }

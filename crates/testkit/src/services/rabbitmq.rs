@@ -19,6 +19,13 @@ use super::waiting::{answers, wait_until};
 /// Debian's script that runs the broker as the user who calls it; the one in `/usr/sbin` becomes the user `rabbitmq`.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
+/// Whether clients have to say by a certificate who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clients {
+    Unknown,
+    Known,
+}
+
 /// A broker, and the name server that Erlang wants.
 #[derive(Debug)]
 pub struct RabbitMq {
@@ -32,22 +39,27 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Starts one with empty data, and waits until it takes connections.
     pub fn start() -> anyhow::Result<Self> {
-        Self::start_as(None)
+        Self::start_as(None, Clients::Unknown)
     }
 
     /// The same, and it speaks TLS only.
     pub fn start_with_tls(authority: &Authority) -> anyhow::Result<Self> {
-        Self::start_as(Some(authority))
+        Self::start_as(Some(authority), Clients::Unknown)
     }
 
-    fn start_as(authority: Option<&Authority>) -> anyhow::Result<Self> {
+    /// The same, for clients that show a certificate of the authority.
+    pub fn start_with_tls_for_known_clients(authority: &Authority) -> anyhow::Result<Self> {
+        Self::start_as(Some(authority), Clients::Known)
+    }
+
+    pub(super) fn start_as(authority: Option<&Authority>, clients: Clients) -> anyhow::Result<Self> {
         let has_tls = authority.is_some();
         let scratch = Scratch::new("rabbitmq")?;
         let directory = scratch.path().to_owned();
         let name_server = start_name_server(&directory)?;
         let port = Port::lease()?;
         let distribution_port = Port::lease()?;
-        write_settings(&directory, &port, authority)?;
+        write_settings(&directory, &port, authority, clients)?;
 
         let environment: Vec<(&str, String)> = vec![
             ("HOME", path(&directory)),
@@ -158,8 +170,17 @@ fn start_name_server(directory: &Path) -> anyhow::Result<Daemon> {
     Ok(name_server)
 }
 
-fn write_settings(directory: &Path, port: &Port, authority: Option<&Authority>) -> anyhow::Result<()> {
+fn write_settings(
+    directory: &Path,
+    port: &Port,
+    authority: Option<&Authority>,
+    clients: Clients,
+) -> anyhow::Result<()> {
     let address = port.address();
+    let verification = match clients {
+        Clients::Unknown => "ssl_options.verify = verify_none",
+        Clients::Known => "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true",
+    };
     let listener = match authority {
         None => format!("listeners.tcp.1 = {address}"),
         Some(authority) => format!(
@@ -168,7 +189,7 @@ fn write_settings(directory: &Path, port: &Port, authority: Option<&Authority>) 
              ssl_options.cacertfile = {}\n\
              ssl_options.certfile = {}\n\
              ssl_options.keyfile = {}\n\
-             ssl_options.verify = verify_none",
+             {verification}",
             authority.file().display(),
             authority.certificate().display(),
             authority.key().display(),

@@ -2,7 +2,6 @@
 //! makeable anew.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -36,8 +35,8 @@ pub struct RedisCluster {
 pub struct RedisNode {
     daemon: Daemon,
     bus_port: Port,
-    /// Of the authority, where the node speaks TLS only.
-    authority: Option<PathBuf>,
+    /// What `redis-cli` has to be told where the node speaks TLS only.
+    tls: Vec<String>,
 }
 
 impl RedisCluster {
@@ -234,8 +233,8 @@ impl RedisNode {
             .map(str::to_owned)
             .chain([String::new()])
             .collect();
-        let authority = authority.map(Authority::file);
-        let asked_by = authority.clone();
+        let tls = authority.map_or_else(Vec::new, client_tls);
+        let asked_with = tls.clone();
         let daemon = Daemon::new(
             format!("redis-{index}"),
             port,
@@ -246,18 +245,18 @@ impl RedisNode {
                 command
             },
             move || {
-                let answer = client(number, asked_by.as_ref()).arg("PING").output();
+                let answer = client(number, &asked_with).arg("PING").output();
                 answer.is_ok_and(|output| output.stdout.starts_with(b"PONG"))
             },
         );
         daemon.start().context("is redis-server installed?")?;
-        Ok(Self { daemon, bus_port, authority })
+        Ok(Self { daemon, bus_port, tls })
     }
 
     /// Sends one command to this very node and returns its answer as `redis-cli` prints it for programs. An error answer
     /// is an error.
     pub fn command(&self, words: &[&str]) -> anyhow::Result<String> {
-        ask(client(self.address().port(), self.authority.as_ref()).args(words))
+        ask(client(self.address().port(), &self.tls).args(words))
     }
 
     fn sees_a_whole_cluster(&self) -> anyhow::Result<bool> {
@@ -274,14 +273,22 @@ impl Service for RedisNode {
     }
 }
 
-fn client(port: u16, authority: Option<&PathBuf>) -> Command {
+fn client(port: u16, tls: &[String]) -> Command {
     // A frozen node would be waited for without end.
     let mut command = Command::new("timeout");
-    command.args(["5", "redis-cli", "-e", "-h", "127.0.0.1", "-p"]).arg(port.to_string());
-    if let Some(authority) = authority {
-        command.args(["--tls", "--cacert"]).arg(authority);
-    }
+    command.args(["5", "redis-cli", "-e", "-h", "127.0.0.1", "-p"]).arg(port.to_string()).args(tls);
     command
+}
+
+/// With a certificate of its own, for nodes that were told to ask for one.
+fn client_tls(authority: &Authority) -> Vec<String> {
+    let files = [
+        ("--cacert", authority.file()),
+        ("--cert", authority.client_certificate()),
+        ("--key", authority.client_key()),
+    ];
+    let files = files.into_iter().flat_map(|(flag, file)| [flag.to_owned(), file.display().to_string()]);
+    std::iter::once("--tls".to_owned()).chain(files).collect()
 }
 
 /// Whether a line of `CLUSTER NODES` says that the node is the master of `slot`.

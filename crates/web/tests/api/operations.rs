@@ -1,9 +1,12 @@
 //! `/healthz`, `/readyz`, `/metrics`, `/api/openapi.json`, `/docs`.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::StatusCode;
-use miaosha_web::ProblemCode;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use miaosha_app::model::Role;
+use miaosha_web::{ProblemCode, stand_in};
 use serde_json::json;
 
 use crate::site::{Call, Site};
@@ -17,6 +20,29 @@ async fn a_node_that_is_not_ready_is_healthy_and_says_why() {
     let unready = site.call(Call::get("/readyz")).await.require(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(unready, json!({"ready": false, "reasons": ["draining"]}));
     assert_eq!(site.call(Call::get("/healthz")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_open_its_site_yet_lives_and_answers_nothing_else() {
+    let site = Site::open().await;
+    let sale = site.sale(json!({})).await;
+    let buyer = site.person(Role::Buyer).await;
+    let figures = PrometheusBuilder::new().build_recorder().handle();
+    let router = stand_in(Arc::new(|| vec!["no database".to_owned()]), figures);
+    let call = async |call| Site::call_on(&router, call).await;
+    let unready = call(Call::get("/readyz")).await.require(StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(unready, json!({"ready": false, "reasons": ["no database"]}));
+    for path in ["/healthz", "/metrics"] {
+        assert_eq!(call(Call::get(path)).await.status, StatusCode::OK, "{path}");
+    }
+    let buy = Call::post(&format!("/api/v1/sales/{sale}/requests")).by(&buyer).json(&json!({}));
+    let look_up = Call::get(&format!("/api/v1/sales/{sale}/claim")).by(&buyer);
+    let others = ["/", "/api/v1/sales", "/socket.io/?EIO=4&transport=polling"].map(Call::get);
+    for refused in [buy, look_up].into_iter().chain(others) {
+        let answer = call(refused).await;
+        answer.require_problem(503, "unavailable");
+        assert!(answer.headers.contains_key("retry-after") && answer.headers["cache-control"] == "no-store");
+    }
 }
 
 #[tokio::test]
