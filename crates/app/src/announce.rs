@@ -10,18 +10,17 @@ use tracing::warn;
 use crate::model::Outcomes;
 use crate::ports::{GateReport, GateUpdate, Ports};
 
-/// Announces what a payment's transaction committed, and asks for a wake-up for each deadline among `claims`, once per
-/// deadline.
-pub async fn announce(ports: &Ports, outcomes: Outcomes) {
-    tell(ports, Arc::new(outcomes)).await;
+/// Announces a claim that a payment's transaction committed, and asks for a wake-up at its deadline.
+pub async fn announce_claim(ports: &Ports, claim: Claim) {
+    tell(ports, Arc::new(Outcomes::of_claims(claim.sale, vec![claim]))).await;
 }
 
-/// The same for a transaction under the sale's lock, which the gate has to hear of, too. Says what the gate holds now,
-/// if it could be reached and the book is known.
+/// Announces what a transaction under the sale's lock committed, also to the gate, and asks for a wake-up once for each
+/// deadline. Says what the gate holds now, if it could be reached and the book is known.
 pub async fn announce_sale(ports: &Ports, terms: &Terms, outcomes: Outcomes) -> Option<GateReport> {
     let outcomes = Arc::new(outcomes);
     tell(ports, Arc::clone(&outcomes)).await;
-    let limit = GateLimit::of(outcomes.book.as_ref()?, terms);
+    let limit = GateLimit::of(&outcomes.book?.book, terms);
     let update = GateUpdate { limit, claims: &outcomes.claims, rejected: &outcomes.rejected };
     ports.gate.update(outcomes.sale, update).await.ok()
 }

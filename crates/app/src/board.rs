@@ -17,7 +17,7 @@ use miaosha_domain::sale::{Book, Sale, SaleState};
 use miaosha_domain::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
-use crate::model::{Outcomes, SaleRow};
+use crate::model::{DatedBook, Outcomes, SaleRow};
 
 use people::People;
 pub(crate) use people::{Asking, Confirm, Fate};
@@ -98,21 +98,21 @@ impl Board {
         if self.has_current_claims(now) { sale.people.claim(user) } else { None }
     }
 
-    /// Takes in a row as it was read from the database.
-    pub fn put(&self, row: SaleRow, now: Timestamp) -> Arc<BoardSale> {
+    /// Takes in a row that was read from the database after `as_of`, by this process's clock.
+    pub fn put(&self, row: SaleRow, as_of: Timestamp) -> Arc<BoardSale> {
         if let Some(known) = self.lookup(row.sale.id) {
-            known.hear(row.book, now);
+            known.hear(DatedBook { book: row.book, as_of }, as_of);
             return known;
         }
         let mut sales = self.sales.write();
-        let sale = sales.entry(row.sale.id).or_insert_with(|| Arc::new(BoardSale::new(row, now)));
+        let sale = sales.entry(row.sale.id).or_insert_with(|| Arc::new(BoardSale::new(row, as_of)));
         sale.clone()
     }
 
-    /// Takes in a book as it was read from the database. False if the sale is not known: read its row.
-    pub(crate) fn hear(&self, id: SaleId, book: Book, now: Timestamp) -> bool {
+    /// The same for the book of a row. False if the sale is not known: read its row.
+    pub(crate) fn put_book(&self, id: SaleId, book: Book, as_of: Timestamp) -> bool {
         let known = self.lookup(id);
-        known.inspect(|sale| sale.hear(book, now)).is_some()
+        known.inspect(|sale| sale.hear(DatedBook { book, as_of }, as_of)).is_some()
     }
 
     /// Takes in news, and returns what of it is new. `None` if the sale is not known: read its row first.
@@ -148,11 +148,11 @@ pub struct BoardSale {
     places: Places,
 }
 
-/// The newest book heard of, and when it was heard of last.
+/// The newest book heard of, and the last moment, never one to come, at which it was known to be the newest.
 #[derive(Debug)]
 struct Heard {
     book: Book,
-    at: Timestamp,
+    as_of: Timestamp,
 }
 
 /// What those who watch were told last.
@@ -166,13 +166,13 @@ struct Told {
 const STANDBY_TICK_EVERY: Duration = Duration::from_secs(1);
 
 impl BoardSale {
-    fn new(row: SaleRow, now: Timestamp) -> Self {
-        let state = row.book.state(&row.sale.terms, now);
-        let told = Told { state, standby: standby_tick(&row.book), standby_at: now };
+    fn new(row: SaleRow, as_of: Timestamp) -> Self {
+        let state = row.book.state(&row.sale.terms, as_of);
+        let told = Told { state, standby: standby_tick(&row.book), standby_at: as_of };
         let people = People::new();
         Self {
             sale: row.sale,
-            heard: RwLock::new(Heard { book: row.book, at: now }),
+            heard: RwLock::new(Heard { book: row.book, as_of }),
             told: Mutex::new(told),
             people,
             keeps_people: AtomicBool::new(true),
@@ -200,7 +200,7 @@ impl BoardSale {
     /// it is known here, so that nobody who has one is told otherwise.
     pub fn refuses_newcomers(&self, now: Timestamp) -> bool {
         let heard = self.heard.read();
-        let is_recent = is_within(SOLD_OUT_TRUSTED, heard.at, now);
+        let is_recent = is_within(SOLD_OUT_TRUSTED, heard.as_of, now);
         is_recent && heard.book.sold_out() && self.people.claims_known() + 1 >= heard.book.next_seq
     }
 
@@ -208,7 +208,7 @@ impl BoardSale {
     /// [`CLAIMS_CURRENT`] ago, and none is this person's.
     pub fn had_no_claim(&self, user: UserId, now: Timestamp) -> bool {
         let heard = self.heard.read();
-        let is_current = is_within(CLAIMS_CURRENT, heard.at, now);
+        let is_current = is_within(CLAIMS_CURRENT, heard.as_of, now);
         let is_complete = self.people.claims_known() + 1 >= heard.book.next_seq;
         is_current && is_complete && self.people.claim(user).is_none()
     }
@@ -303,17 +303,22 @@ impl BoardSale {
     /// Notes that its book was still the newest at this moment.
     pub(crate) fn confirm(&self, as_of: Timestamp) {
         let mut heard = self.heard.write();
-        heard.at = heard.at.max(as_of);
+        heard.as_of = heard.as_of.max(as_of);
     }
 
-    fn hear(&self, book: Book, now: Timestamp) {
+    fn hear(&self, news: DatedBook, now: Timestamp) {
+        let (book, mut as_of) = (news.book, news.as_of.min(now));
         let was_sold_out = {
             let mut heard = self.heard.write();
             if book.version < heard.book.version {
                 return;
             }
+            if book.version == heard.book.version {
+                // Of a clock that was set back, the later moment is yet to come.
+                as_of = as_of.max(heard.as_of.min(now));
+            }
             let was_sold_out = heard.book.sold_out();
-            *heard = Heard { book, at: now };
+            *heard = Heard { book, as_of };
             was_sold_out
         };
         if was_sold_out && !book.sold_out() {

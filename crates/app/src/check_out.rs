@@ -14,8 +14,8 @@ use miaosha_domain::money::Money;
 use miaosha_domain::payment::{CheckOutError, Payment, PaymentStatus, ProviderState, begin};
 use tracing::warn;
 
-use crate::announce::announce;
-use crate::model::{Order, Outcomes, SaleRow, Shipping};
+use crate::announce::announce_claim;
+use crate::model::{Order, SaleRow, Shipping};
 use crate::ports::{ClaimWrite, PaymentMethod, PortError, PortResult, Ports};
 
 pub(crate) use conclude::{conclude_failure, conclude_success, give_lease_up, note_captured};
@@ -60,7 +60,7 @@ pub async fn check_out(ports: &Ports, request: CheckOut) -> PortResult<CheckedOu
     if ports.provider.check(&request.method).is_err() {
         return Ok(CheckedOut::InvalidCard);
     }
-    let Some(SaleRow { sale, book }) = ports.sales.lookup(request.sale).await? else {
+    let Some(SaleRow { sale, .. }) = ports.sales.lookup(request.sale).await? else {
         return Ok(CheckedOut::Refused(CheckOutError::ReservationOver));
     };
     let Some(tx) = ports.claims.lock(request.sale, request.user).await? else {
@@ -91,8 +91,7 @@ pub async fn check_out(ports: &Ports, request: CheckOut) -> PortResult<CheckedOu
         order: None,
     };
     tx.commit(write).await?;
-    let claims = vec![change.claim];
-    announce(ports, Outcomes { sale: request.sale, book: Some(book), claims, rejected: Vec::new() }).await;
+    announce_claim(ports, change.claim).await;
     pay(ports, payment, &request.method).await
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use miaosha_domain::claim::ClaimStatus;
 use miaosha_domain::decide::{Answer, Ask, Decision, decide};
 use miaosha_domain::ids::{SaleId, UserId};
-use miaosha_domain::sale::{Book, Terms};
+use miaosha_domain::sale::Terms;
 use tracing::{debug, error, warn};
 
 use crate::announce::announce_sale;
-use crate::model::{Outcomes, RequestBatch};
+use crate::model::{DatedBook, Outcomes, RequestBatch};
 use crate::ports::{Admission, Delivery, PortResult, Ports};
 use crate::tend_gate::load_gate;
 
@@ -83,7 +83,7 @@ async fn pass_gate<'a>(ports: &Ports, delivery: &'a dyn Delivery) -> Cow<'a, [As
         return Cow::Borrowed(asks);
     }
     metrics::counter!("miaosha_decisions_total", "outcome" => "refused").increment(refused.len() as u64);
-    ports.bus.publish(Arc::new(Outcomes { sale: *sale, book: None, claims: Vec::new(), rejected: refused }));
+    ports.bus.publish(Arc::new(Outcomes::of_rejected(*sale, refused)));
     asks.iter().zip(&passes).filter(|(_, passes)| **passes).map(|(ask, _)| *ask).collect()
 }
 
@@ -112,19 +112,19 @@ async fn decide_once(ports: &Ports, sale: SaleId, asks: &[Ask]) -> PortResult<Ve
     };
     let users: Vec<UserId> = asks.iter().map(|ask| ask.user).collect();
     let existing = tx.claims_of(&users).await?;
-    let (terms, mut book) = (tx.terms(), tx.book());
-    let decision = decide(sale, &terms, &mut book, asks, &existing, tx.now());
+    let (terms, mut book, as_of) = (tx.terms(), tx.book(), tx.now());
+    let decision = decide(sale, &terms, &mut book, asks, &existing, as_of);
     let Decision::Decided { answers, made } = decision else {
         return Ok(Verdict::Parked);
     };
     if !made.is_empty() {
         tx.commit(book, &made).await?;
     }
-    Ok(Verdict::Decided(terms, outcomes(sale, book, answers)))
+    Ok(Verdict::Decided(terms, outcomes(sale, DatedBook { book, as_of }, answers)))
 }
 
-fn outcomes(sale: SaleId, book: Book, answers: Vec<Answer>) -> Outcomes {
-    let mut outcomes = Outcomes { sale, book: Some(book), claims: Vec::new(), rejected: Vec::new() };
+fn outcomes(sale: SaleId, book: DatedBook, answers: Vec<Answer>) -> Outcomes {
+    let mut outcomes = Outcomes::of_book(sale, book, Vec::new());
     for answer in answers {
         match answer {
             Answer::Claimed(claim) => outcomes.claims.push(claim),

@@ -25,7 +25,7 @@ use miaosha_domain::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::model::SaleRow;
+use crate::model::{DatedBook, SaleRow};
 use crate::ports::{
     Clock, Ids, InvalidCard, PaymentMethod, PaymentProvider, PortError, PortResult, Ports, Random,
 };
@@ -79,6 +79,11 @@ pub(crate) fn sale(standby_limit: u32) -> Sale {
 pub(crate) fn sale_row(stock: u32, standby_limit: u32) -> SaleRow {
     let sale = sale(standby_limit);
     SaleRow { book: Book::new(stock, &sale.terms), sale }
+}
+
+/// A book that was the newest until the very moment at which it is heard of.
+pub(crate) fn just_read(book: Book) -> DatedBook {
+    DatedBook { book, as_of: Timestamp::from_millis(i64::MAX) }
 }
 
 /// A claim of that person, made with that person's number as `seq`.

@@ -122,7 +122,7 @@ impl Follower {
         let unsettled = self.ports.sales.list_unsettled().await?;
         let listed: HashSet<SaleId> = unsettled.iter().map(|sale| sale.id).collect();
         if events.are_complete {
-            self.read_changed_sales(&unsettled, &listed).await?;
+            self.read_changed_sales(&unsettled, &listed, began).await?;
             self.read_events(&events.ids).await?;
         } else {
             self.read_to.clear();
@@ -199,8 +199,9 @@ impl Follower {
     }
 
     async fn read_sale(&mut self, id: SaleId) -> PortResult<()> {
+        let as_of = self.ports.clock.now();
         if let Some(row) = self.ports.sales.lookup(id).await? {
-            self.board.put(row, self.ports.clock.now());
+            self.board.put(row, as_of);
         }
         Ok(())
     }
@@ -217,23 +218,25 @@ impl Follower {
 
     /// Reads a page of sales, newest first; the last of it.
     async fn read_page(&mut self, before: Option<SaleId>) -> PortResult<Option<SaleId>> {
+        let as_of = self.ports.clock.now();
         let rows = self.ports.sales.list(before, SALES_PAGE, Freshness::Fresh).await?;
         let last = rows.last().map(|row| row.sale.id);
         for row in rows {
-            self.board.put(row, self.ports.clock.now());
+            self.board.put(row, as_of);
         }
         Ok(last)
     }
 
-    /// Takes in the books of unsettled sales, and reads the rows of those that are new, and once more of those that have
+    /// Takes in the books of unsettled sales, which were read after `as_of`, and reads the rows of those that are new, and once more of those that have
     /// settled since they were heard of.
     async fn read_changed_sales(
         &mut self,
         unsettled: &[UnsettledSale],
         listed: &HashSet<SaleId>,
+        as_of: Timestamp,
     ) -> PortResult<()> {
         let now = self.ports.clock.now();
-        let unknown = unsettled.iter().filter(|sale| !self.board.hear(sale.id, sale.book, now));
+        let unknown = unsettled.iter().filter(|sale| !self.board.put_book(sale.id, sale.book, as_of));
         let mut to_read: Vec<SaleId> = unknown.map(|sale| sale.id).collect();
         let has_settled = |sale: &Arc<BoardSale>| {
             let id = sale.sale.id;

@@ -5,7 +5,7 @@ use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::settle::{GiveUpError, Settled, give_up as give_up_rule};
 
 use crate::announce::announce_sale;
-use crate::model::Outcomes;
+use crate::model::{DatedBook, Outcomes};
 use crate::ports::{PortResult, Ports};
 
 /// What became of giving up.
@@ -25,15 +25,15 @@ pub async fn give_up(ports: &Ports, sale: SaleId, user: UserId, rev: Option<u64>
     let Some(mut tx) = ports.sales.lock(sale).await? else { return Ok(GivenUp::NoClaim) };
     let Some(claim) = tx.claims_of(&[user]).await?.remove(&user) else { return Ok(GivenUp::NoClaim) };
     let standing = tx.standing().await?;
-    let (terms, mut book) = (tx.terms(), tx.book());
-    let Settled { changes, .. } = match give_up_rule(&terms, &mut book, claim, standing, rev, tx.now()) {
+    let (terms, mut book, as_of) = (tx.terms(), tx.book(), tx.now());
+    let Settled { changes, .. } = match give_up_rule(&terms, &mut book, claim, standing, rev, as_of) {
         Ok(settled) => settled,
         Err(refusal) => return Ok(GivenUp::Refused(refusal)),
     };
     tx.commit(book, &changes).await?;
     let claims: Vec<Claim> = changes.into_iter().map(|change| change.claim).collect();
     let given_up = claims[0];
-    let outcomes = Outcomes { sale, book: Some(book), claims, rejected: Vec::new() };
+    let outcomes = Outcomes::of_book(sale, DatedBook { book, as_of }, claims);
     announce_sale(ports, &terms, outcomes).await;
     Ok(GivenUp::Done(given_up))
 }

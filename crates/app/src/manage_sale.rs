@@ -13,7 +13,7 @@ use miaosha_domain::settle::{Settled, settle};
 use miaosha_domain::time::Timestamp;
 
 use crate::announce::announce_sale;
-use crate::model::{Outcomes, SaleRow};
+use crate::model::{DatedBook, Outcomes, SaleRow};
 use crate::ports::{PortError, PortResult, Ports};
 
 /// What became of a change.
@@ -129,13 +129,14 @@ pub async fn plan_sale(ports: &Ports, plan: SalePlan) -> PortResult<Result<SaleR
     let product = ProductId::new(ports.ids.next()).map_err(new_id)?;
     let id = SaleId::new(ports.ids.next()).map_err(new_id)?;
     let stock = plan.stock;
-    let sale = plan.into_sale(id, product, ports.clock.now());
+    let as_of = ports.clock.now();
+    let sale = plan.into_sale(id, product, as_of);
     if let Err(error) = sale.check(stock) {
         return Ok(Err(error));
     }
     let book = Book::new(stock, &sale.terms);
     ports.sales.create(&sale, &book).await?;
-    let outcomes = Outcomes { sale: sale.id, book: Some(book), claims: Vec::new(), rejected: Vec::new() };
+    let outcomes = Outcomes::of_book(sale.id, DatedBook { book, as_of }, Vec::new());
     announce_sale(ports, &sale.terms, outcomes).await;
     Ok(Ok(SaleRow { sale, book }))
 }
@@ -181,7 +182,7 @@ async fn change<Refusal>(
     let Settled { changes, .. } = settle(&terms, &mut book, standing, now);
     tx.commit(book, &changes).await?;
     let claims = changes.into_iter().map(|change| change.claim).collect();
-    let outcomes = Outcomes { sale: id, book: Some(book), claims, rejected: Vec::new() };
+    let outcomes = Outcomes::of_book(id, DatedBook { book, as_of: now }, claims);
     announce_sale(ports, &terms, outcomes).await;
     Ok(Managed::Done(book))
 }

@@ -77,12 +77,38 @@ pub struct RequestBatch {
 pub struct Outcomes {
     /// The sale.
     pub sale: SaleId,
-    /// Its book, unless the database was not asked; of two, the one with the higher version is the newer.
-    pub book: Option<Book>,
+    /// Its book, where the commit was under the sale's lock; of two, the one with the higher version is the newer.
+    pub book: Option<DatedBook>,
     /// Claims as they are in their rows; of two of one person, the one with the higher `rev` is the newer.
     pub claims: Vec<Claim>,
     /// People who were rejected and have no row.
     pub rejected: Vec<UserId>,
+}
+
+impl Outcomes {
+    /// News of claims alone.
+    pub const fn of_claims(sale: SaleId, claims: Vec<Claim>) -> Self {
+        Self { sale, book: None, claims, rejected: Vec::new() }
+    }
+
+    /// News of people rejected without a row.
+    pub const fn of_rejected(sale: SaleId, rejected: Vec<UserId>) -> Self {
+        Self { sale, book: None, claims: Vec::new(), rejected }
+    }
+
+    /// News of a book and the claims that it counts.
+    pub const fn of_book(sale: SaleId, book: DatedBook, claims: Vec<Claim>) -> Self {
+        Self { sale, book: Some(book), claims, rejected: Vec::new() }
+    }
+}
+
+/// A book with its date: news of it may come late, and says nothing of the time after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatedBook {
+    /// The book.
+    pub book: Book,
+    /// When no newer one was committed yet; by the database's clock where that was read, else by the process's.
+    pub as_of: Timestamp,
 }
 
 /// Where a parcel goes.

@@ -1,12 +1,15 @@
 //! Keeps the gate of a sale as the database is: loads it when it knows nothing, and repairs it each second.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{self, BoxFuture, Either};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::SaleId;
 use miaosha_domain::time::Timestamp;
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::ports::{GateReport, PortResult, Ports};
 use crate::settle_sale::SaleSettled;
@@ -16,6 +19,8 @@ use crate::settle_sale::SaleSettled;
 pub const FULL_TOLERATED: Duration = Duration::from_secs(2);
 
 const CLAIMS_PAGE: u32 = 1_000;
+/// Gates repaired side by side; the others have to wait, since each reads every claim of its sale.
+const REPAIRED_AT_ONCE: usize = 4;
 
 /// Loads the gate of a sale from the database, unless somebody else was faster. Idempotent.
 pub async fn load_gate(ports: &Ports, sale: SaleId) -> PortResult<()> {
@@ -52,34 +57,70 @@ async fn top_up(ports: &Ports, sale: SaleId) -> PortResult<()> {
     }
 }
 
-/// What the sweeper remembers of each gate between two looks.
+/// What the sweeper remembers of each gate between two looks, and the repairs under way.
+///
+/// Repairs go on beside the sweeps, so that one that takes long (a gate of a million claims) holds up no deadline.
 #[derive(Debug, Default)]
 pub struct GateTender {
     /// Since when a gate refuses newcomers although the database has something for them.
     full_since: HashMap<SaleId, Timestamp>,
     /// Gates that had fewer claims than the database at the last look.
     lacked: HashSet<SaleId>,
+    repairs: FuturesUnordered<BoxFuture<'static, SaleId>>,
+    under_repair: HashSet<SaleId>,
+}
+
+/// What a gate needs.
+#[derive(Debug, Clone, Copy)]
+enum Repair {
+    Load,
+    LoadAnew,
+    TopUp,
 }
 
 impl GateTender {
-    /// Repairs a gate, by what it said when it was told how things are: loads it if it knows nothing or stays full for
-    /// no reason; tops it up if it twice had fewer claims than the database.
+    /// Judges a gate by what it said when it was told how things are, and begins to repair it: loads it if it knows nothing
+    /// or stays full for no reason; tops it up if it twice had fewer claims than the database.
     ///
-    /// Once is no reason: another process may be about to tell it.
-    pub async fn tend(&mut self, ports: &Ports, sale: SaleId, settled: &SaleSettled) -> PortResult<()> {
-        let (Some(limit), Some(report)) = (settled.limit, settled.gate) else { return Ok(()) };
-        let GateReport::Known { claims, is_full } = report else {
-            return load_gate(ports, sale).await;
+    /// Once is no reason: another process may be about to tell it. A paused sale's gate may be full of people whose
+    /// requests are parked.
+    pub fn tend(&mut self, ports: &Ports, sale: SaleId, settled: &SaleSettled) {
+        let (Some(limit), Some(report)) = (settled.limit, settled.gate) else { return };
+        if self.under_repair.contains(&sale) || self.under_repair.len() >= REPAIRED_AT_ONCE {
+            return;
+        }
+        let repair = match report {
+            GateReport::Unknown => Some(Repair::Load),
+            GateReport::Known { claims, is_full } => {
+                let is_full = is_full && limit.is_open() && !settled.is_paused;
+                let lacks = self.lacks_again(sale, claims < limit.claims);
+                let stays_full = self.stays_full(sale, is_full, ports.clock.now());
+                stays_full.then_some(Repair::LoadAnew).or(lacks.then_some(Repair::TopUp))
+            }
         };
-        if self.stays_full(sale, is_full && limit.is_open(), ports.clock.now()) {
-            info!(%sale, "a gate stays full while there is something to get: loading it anew");
-            load_gate_anew(ports, sale).await?;
-            self.full_since.remove(&sale);
+        if let Some(repair) = repair {
+            self.under_repair.insert(sale);
+            self.repairs.push(Box::pin(carry_out(ports.clone(), sale, repair)));
         }
-        if self.lacks_again(sale, claims < limit.claims) {
-            top_up(ports, sale).await?;
+    }
+
+    /// Goes on with the repairs for as long as `work` takes.
+    pub async fn repair_during<T>(&mut self, work: impl Future<Output = T> + Send) -> T {
+        let mut work = pin!(work);
+        loop {
+            match future::select(self.repairs.next(), work.as_mut()).await {
+                Either::Left((Some(sale), _)) => self.note_repaired(sale),
+                Either::Left((None, _)) => return work.await,
+                Either::Right((done, _)) => return done,
+            }
         }
-        Ok(())
+    }
+
+    /// What a gate said before its repair says nothing of it any more.
+    fn note_repaired(&mut self, sale: SaleId) {
+        self.under_repair.remove(&sale);
+        self.full_since.remove(&sale);
+        self.lacked.remove(&sale);
     }
 
     /// Forgets every sale that is not among these.
@@ -104,6 +145,22 @@ impl GateTender {
         }
         !self.lacked.insert(sale)
     }
+}
+
+/// Repairs a gate; what fails is found again by a later look.
+async fn carry_out(ports: Ports, sale: SaleId, repair: Repair) -> SaleId {
+    let repaired = match repair {
+        Repair::Load => load_gate(&ports, sale).await,
+        Repair::LoadAnew => {
+            info!(%sale, "a gate stays full while there is something to get: loading it anew");
+            load_gate_anew(&ports, sale).await
+        }
+        Repair::TopUp => top_up(&ports, sale).await,
+    };
+    if let Err(error) = repaired {
+        debug!(%sale, %error, "the gate was not repaired: trying again after the next sweep");
+    }
+    sale
 }
 
 #[cfg(test)]

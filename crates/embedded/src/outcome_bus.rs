@@ -66,15 +66,13 @@ impl OutcomeSubscription for InProcessSubscription {
 #[cfg(test)]
 mod tests {
     use miaosha_domain::ids::SaleId;
-    use miaosha_domain::sale::Book;
-    use miaosha_testkit::contract::{run, scene};
+    use miaosha_testkit::contract::run;
 
     use super::*;
 
     fn news() -> Arc<Outcomes> {
         let sale = SaleId::new(1).unwrap();
-        let book = Book::new(1, &scene::TERMS);
-        Arc::new(Outcomes { sale, book: Some(book), claims: Vec::new(), rejected: Vec::new() })
+        Arc::new(Outcomes::of_rejected(sale, Vec::new()))
     }
 
     #[test]

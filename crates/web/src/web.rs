@@ -10,6 +10,7 @@ use miaosha_app::model::SaleRow;
 use miaosha_app::ports::{IdempotencyStore, Passwords, Ports};
 use miaosha_app::request_buy::RequestDesk;
 use miaosha_domain::ids::SaleId;
+use miaosha_domain::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -199,11 +200,11 @@ impl Web {
             self.absent_sales.note(id, asked_at);
             return Err(ProblemCode::NoSuchSale.into());
         };
-        Ok(self.note(row))
+        Ok(self.note(row, asked_at))
     }
 
-    /// Takes a row that was just committed or read into memory, so that it counts at once on this node.
-    pub(crate) fn note(&self, row: SaleRow) -> Arc<BoardSale> {
-        self.board.put(row, self.ports.clock.now())
+    /// Takes a row that was committed or read after `as_of` into memory, so that it counts at once on this node.
+    pub(crate) fn note(&self, row: SaleRow, as_of: Timestamp) -> Arc<BoardSale> {
+        self.board.put(row, as_of)
     }
 }

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ask } from "../features/claim/claim-actions";
-import { selectClaimView } from "../features/claim/claim-slice";
+import { claimReported, selectClaimView } from "../features/claim/claim-slice";
 import { signedIn, signedOut } from "../features/session/session-slice";
 import { localeChosen } from "../features/settings/settings-slice";
-import { fakeServer, START_MS } from "../test/fake-server";
+import { aClaim, fakeServer, START_MS } from "../test/fake-server";
 import { keepPersisted, restored } from "./persist";
 import { createAppStore } from "./store";
 
@@ -54,6 +54,14 @@ describe("a reload", () => {
     const view = selectClaimView(load().getState(), "1");
     expect(view.request).toEqual({ phase: "accepted", at_ms: START_MS, read: null });
     expect(view.answer).toBe("Sony");
+    expect(view.asks_anew).toBe(false);
+  });
+
+  it("remembers_that_a_rejection_may_be_of_an_earlier_request", async () => {
+    const store = loadSignedIn();
+    store.dispatch(claimReported(aClaim({ status: "rejected" })));
+    await store.dispatch(ask("1", ""));
+    expect(selectClaimView(load().getState(), "1").asks_anew).toBe(true);
   });
 
   it("leaves_no_request_behind_for_the_next_person", async () => {

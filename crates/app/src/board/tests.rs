@@ -1,7 +1,7 @@
 //! Facts about what a node knows.
 
 use super::*;
-use crate::fakes::{HOLD, LASTS, START, claim, sale_id, sale_row, user};
+use crate::fakes::{HOLD, LASTS, START, claim, just_read, sale_id, sale_row, user};
 use miaosha_domain::claim::ClaimStatus::{self, Expired, Reserved, Standby};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,12 +22,12 @@ fn news_of(board: &Board, change: impl FnOnce(&mut Book), claims: Vec<Claim>) ->
     let mut book = the_sale(board).book();
     book.version += 1;
     change(&mut book);
-    Outcomes { sale: sale_id(), book: Some(book), claims, rejected: Vec::new() }
+    Outcomes::of_book(sale_id(), just_read(book), claims)
 }
 
 fn rejection(board: &Board, number: u64) -> Outcomes {
-    let book = the_sale(board).book();
-    Outcomes { sale: sale_id(), book: Some(book), claims: Vec::new(), rejected: vec![user(number)] }
+    let book = Some(just_read(the_sale(board).book()));
+    Outcomes { book, ..Outcomes::of_rejected(sale_id(), vec![user(number)]) }
 }
 
 fn sell_out(book: &mut Book) {
@@ -79,7 +79,7 @@ fn an_older_book_is_ignored_and_does_not_count_as_heard() {
     let newest = sale.book();
     let late = START + SOLD_OUT_TRUSTED + Duration::from_millis(1);
     let mut old = rejection(&board, 9);
-    old.book = Some(sale_row(2, 2).book);
+    old.book = Some(just_read(sale_row(2, 2).book));
     board.apply(&old, late).unwrap();
     assert_eq!(sale.book(), newest);
     assert!(!sale.refuses_newcomers(late));
@@ -96,6 +96,38 @@ fn newcomers_are_refused_while_sold_out_and_for_five_seconds_of_silence() {
     assert!(sale.refuses_newcomers(silent), "the same version counts as heard");
     board.put(SaleRow { book: sale.book(), ..sale_row(2, 2) }, silent + SOLD_OUT_TRUSTED);
     assert!(sale.refuses_newcomers(silent + SOLD_OUT_TRUSTED), "and so does a row that was read");
+}
+
+#[test]
+fn a_book_that_comes_late_counts_as_heard_when_it_was_read() {
+    let board = sold_out();
+    let sale = the_sale(&board);
+    let read_at = |as_of| {
+        let book = Some(DatedBook { book: sale.book(), as_of });
+        Outcomes { book, ..Outcomes::of_rejected(sale_id(), vec![user(9)]) }
+    };
+    let late = START + SOLD_OUT_TRUSTED + SECOND;
+    board.apply(&read_at(START - SECOND), late).unwrap();
+    assert!(!sale.refuses_newcomers(late), "it says nothing of the time after it");
+    board.apply(&read_at(START + SECOND), late).unwrap();
+    assert!(sale.refuses_newcomers(late));
+    assert!(!sale.refuses_newcomers(late + Duration::from_millis(1)));
+    board.apply(&read_at(START), late).unwrap();
+    assert!(sale.refuses_newcomers(late), "an earlier date takes nothing back");
+    board.apply(&read_at(late + HOLD), late).unwrap();
+    assert!(
+        !sale.refuses_newcomers(late + SOLD_OUT_TRUSTED + SECOND),
+        "nothing is known of the time to come"
+    );
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_keep_a_sale_from_being_sold_out() {
+    let board = sold_out();
+    let earlier = START - HOLD;
+    assert!(!the_sale(&board).refuses_newcomers(earlier));
+    board.apply(&rejection(&board, 9), earlier).unwrap();
+    assert!(the_sale(&board).refuses_newcomers(earlier));
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! Writes the end of a payment: one transaction for claim, event, payment and order.
 
-use miaosha_domain::claim::{Claim, ClaimChange};
 use miaosha_domain::ids::PaymentId;
 use miaosha_domain::money::Money;
 use miaosha_domain::payment::{Payment, PaymentStatus, fail, succeed};
 use tracing::error;
 
 use super::new_order_id;
-use crate::announce::announce;
-use crate::model::{Order, OrderLine, OrderStatus, OrderTotals, Outcomes, SaleRow};
+use crate::announce::announce_claim;
+use crate::model::{Order, OrderLine, OrderStatus, OrderTotals, SaleRow};
 use crate::ports::{ClaimTx, ClaimWrite, PortError, PortResult, Ports, Random};
 
 /// The provider set the money aside: the claim becomes paid, with its order. `None` if the claim is no longer paying
@@ -16,7 +15,7 @@ use crate::ports::{ClaimTx, ClaimWrite, PortError, PortResult, Ports, Random};
 pub(crate) async fn conclude_success(ports: &Ports, payment: Payment) -> PortResult<Option<Order>> {
     let row = ports.sales.lookup(payment.sale).await?;
     let shipping = ports.payments.shipping_of(payment.id).await?;
-    let (Some(SaleRow { sale, book }), Some(shipping)) = (row, shipping) else {
+    let (Some(SaleRow { sale, .. }), Some(shipping)) = (row, shipping) else {
         return Err(PortError::terminal("concluding a payment", "its sale or its address is missing"));
     };
     let open = lock_open(ports, payment.id, &payment).await?;
@@ -54,7 +53,7 @@ pub(crate) async fn conclude_success(ports: &Ports, payment: Payment) -> PortRes
         order: Some(order.clone()),
     };
     tx.commit(write).await?;
-    tell(ports, book, change).await;
+    announce_claim(ports, change.claim).await;
     Ok(Some(order))
 }
 
@@ -69,8 +68,8 @@ pub(crate) async fn conclude_failure(ports: &Ports, payment: Payment, end: Payme
     let write =
         ClaimWrite { change, payment: Some(Payment { status: end, ..known }), ..ClaimWrite::default() };
     tx.commit(write).await?;
-    if let (Some(change), Some(row)) = (change, ports.sales.lookup(payment.sale).await?) {
-        tell(ports, row.book, change).await;
+    if let Some(change) = change {
+        announce_claim(ports, change.claim).await;
     }
     Ok(())
 }
@@ -110,12 +109,6 @@ async fn lock_open(
     };
     let known = tx.payment(id).await?.filter(|known| !known.status.is_final());
     Ok(known.map(|known| (tx, known)))
-}
-
-async fn tell(ports: &Ports, book: miaosha_domain::sale::Book, change: ClaimChange) {
-    let claims: Vec<Claim> = vec![change.claim];
-    announce(ports, Outcomes { sale: change.claim.sale, book: Some(book), claims, rejected: Vec::new() })
-        .await;
 }
 
 fn totals_of(line: &OrderLine) -> OrderTotals {

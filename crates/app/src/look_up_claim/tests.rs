@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::board::Board;
-use crate::fakes::{Fault, HOLD, Node, claim, now, sale_id, sale_row, user};
+use crate::fakes::{Fault, HOLD, Node, claim, just_read, now, sale_id, sale_row, user};
 use crate::model::Outcomes;
 
 /// A node on which person 1 has a unit and person 2 stands by, and a board that knows of neither yet.
@@ -34,12 +34,7 @@ fn a_look_up_reads_the_row_and_counts_the_place() {
 fn a_look_up_does_not_take_the_news_from_those_who_are_told() {
     let (node, board) = node_and_board();
     look_up(&node, &board, 1);
-    let outcomes = Outcomes {
-        sale: sale_id(),
-        book: Some(node.store.book()),
-        claims: vec![node.claim(1)],
-        rejected: Vec::new(),
-    };
+    let outcomes = Outcomes::of_book(sale_id(), just_read(node.store.book()), vec![node.claim(1)]);
     let news = board.apply(&outcomes, node.ports.clock.now()).unwrap();
     assert_eq!(news.claims, [node.claim(1)], "other sockets of this person are still to be told");
 }
@@ -47,8 +42,8 @@ fn a_look_up_does_not_take_the_news_from_those_who_are_told() {
 #[test]
 fn a_rejection_is_remembered_only_where_there_is_no_row() {
     let (node, board) = node_and_board();
-    let rejected = vec![user(1), user(9)];
-    let outcomes = Outcomes { sale: sale_id(), book: Some(node.store.book()), claims: Vec::new(), rejected };
+    let book = Some(just_read(node.store.book()));
+    let outcomes = Outcomes { book, ..Outcomes::of_rejected(sale_id(), vec![user(1), user(9)]) };
     board.apply(&outcomes, node.ports.clock.now());
     assert_eq!(look_up(&node, &board, 1).standing.name(), "reserved");
     assert_eq!(look_up(&node, &board, 9).standing.name(), "rejected");
@@ -58,14 +53,13 @@ fn a_rejection_is_remembered_only_where_there_is_no_row() {
 fn a_row_is_not_read_again_where_every_claim_is_known_to_be_of_others() {
     let (node, board) = node_and_board();
     let everybody = [1, 2, 3].map(|number| node.claim(number)).to_vec();
-    let mut outcomes =
-        Outcomes { sale: sale_id(), book: Some(node.store.book()), claims: everybody, rejected: Vec::new() };
+    let mut outcomes = Outcomes::of_book(sale_id(), just_read(node.store.book()), everybody);
     board.apply(&outcomes, node.ports.clock.now());
     let sale = board.lookup(sale_id()).unwrap();
     let at = node.ports.clock.now();
     assert!(sale.had_no_claim(user(9), at) && !sale.had_no_claim(user(1), at));
     assert!(!sale.had_no_claim(user(9), at + Duration::from_millis(1_001)), "only what is current counts");
-    let book = outcomes.book.as_mut().unwrap();
+    let book = &mut outcomes.book.as_mut().unwrap().book;
     book.version += 1;
     book.next_seq += 1;
     outcomes.claims = vec![claim(1, ClaimStatus::Reserved, 1)];
@@ -77,7 +71,7 @@ fn a_row_is_not_read_again_where_every_claim_is_known_to_be_of_others() {
 fn a_claim_heard_of_while_its_row_was_missing_is_told_with_its_place() {
     let (node, board) = node_and_board();
     let claims = vec![claim(9, ClaimStatus::Standby, 1)];
-    let outcomes = Outcomes { sale: sale_id(), book: Some(node.store.book()), claims, rejected: Vec::new() };
+    let outcomes = Outcomes::of_book(sale_id(), just_read(node.store.book()), claims);
     board.apply(&outcomes, node.ports.clock.now());
     let view = look_up(&node, &board, 9);
     assert_eq!(

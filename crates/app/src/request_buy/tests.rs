@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::board::Board;
-use crate::fakes::{Fault, LASTS, Node, START, claim, sale_id, sale_row, user};
+use crate::fakes::{Fault, LASTS, Node, START, claim, just_read, sale_id, sale_row, user};
 use crate::model::Outcomes;
 use miaosha_domain::claim::ClaimStatus;
 use miaosha_domain::question::{LocalizedText, Question, QuestionParts};
@@ -226,7 +226,7 @@ fn hear(office: &Office, claims: Vec<Claim>, change: impl FnOnce(&mut miaosha_do
     let mut book = office.sale.book();
     book.version += 1;
     change(&mut book);
-    let outcomes = Outcomes { sale: sale_id(), book: Some(book), claims, rejected: Vec::new() };
+    let outcomes = Outcomes::of_book(sale_id(), just_read(book), claims);
     office.board.apply(&outcomes, office.node.ports.clock.now()).unwrap();
 }
 

@@ -1,12 +1,14 @@
 //! Facts about tending a gate.
 
 use super::*;
-use crate::fakes::{FakeClock, Node, now};
+use crate::fakes::{FakeClock, HOLD, Node, now, sale_id};
+use crate::manage_sale::pause_sale;
 use crate::settle_sale::sweep;
 
-/// Sweeps, and gives what became of the gate.
+/// Sweeps and repairs, and gives what became of the gate.
 fn swept(node: &Node, tender: &mut GateTender) -> Vec<String> {
     now(sweep(&node.ports, tender)).unwrap();
+    now(tender.repair_during(future::ready(())));
     node.journal.take().into_iter().filter(|entry| entry.starts_with("gate")).collect()
 }
 
@@ -43,6 +45,28 @@ fn a_gate_that_stays_full_for_no_reason_is_loaded_anew() {
         pass_a_second(&node.clock);
     }
     assert_eq!(swept(&node, &mut tender), ["gate topped up with 1", "gate opened anew at version 2"]);
+}
+
+#[test]
+fn a_gate_is_left_full_of_those_whose_requests_are_parked() {
+    let (node, mut tender) = (Node::new(3, 0), GateTender::default());
+    node.decide(&[1]);
+    now(pause_sale(&node.ports, sale_id())).unwrap();
+    node.gate.be_full();
+    for _ in 0..5 {
+        assert_eq!(swept(&node, &mut tender), Vec::<String>::new());
+        pass_a_second(&node.clock);
+    }
+}
+
+#[test]
+fn a_gate_that_is_long_to_load_holds_up_no_sweep() {
+    let (node, mut tender) = (Node::new(3, 0), GateTender::default());
+    node.decide(&[1, 2]);
+    node.gate.forget();
+    now(sweep(&node.ports, &mut tender)).unwrap();
+    node.clock.pass(HOLD);
+    assert_eq!(now(sweep(&node.ports, &mut tender)).unwrap(), 2, "the deadlines that passed meanwhile");
 }
 
 #[test]

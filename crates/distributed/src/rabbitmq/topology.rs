@@ -33,6 +33,8 @@ pub(super) const DEAD: &str = "dead";
 /// time. Version 4.0 would take 20 by itself, which a night of crashes reaches with sound messages in hand; without a
 /// limit 3.10 would requeue at the tail, out of order.
 const DELIVERIES_MAX: i64 = 100;
+/// What came back too often from the last queue of all would be dropped, so nothing ever does there.
+const DEAD_DELIVERIES_MAX: i64 = 1_000_000_000;
 /// The most batches that wait in one shard; beyond, the broker refuses, and buyers are told to ask again. At 1,024
 /// people each that is a hundred million people, so the limit only keeps a forgotten consumer from filling the disk.
 const REQUESTS_LEN_MAX: i64 = 100_000;
@@ -194,9 +196,11 @@ impl Topology {
             .bound_to(self.timers_exchange(), DUE.to_owned())
     }
 
-    /// What a human has to look at. Nothing consumes it, nothing in it expires.
+    /// What a human has to look at. Only `recover --dead-letters` consumes it, as often as it takes; nothing in it expires.
     fn dead_letters(&self) -> QueueDeclaration {
-        quorum(self.dead_letter_queue()).bound_to(self.dead_letter_exchange(), DEAD.to_owned())
+        quorum(self.dead_letter_queue())
+            .with("x-delivery-limit", DEAD_DELIVERIES_MAX)
+            .bound_to(self.dead_letter_exchange(), DEAD.to_owned())
     }
 }
 

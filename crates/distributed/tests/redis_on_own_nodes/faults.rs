@@ -42,7 +42,7 @@ async fn until_gate_answers(redis: &Redis) -> Duration {
 }
 
 fn news(number: u64) -> Arc<Outcomes> {
-    Arc::new(Outcomes { sale: SALE, book: None, claims: Vec::new(), rejected: vec![user(number)] })
+    Arc::new(Outcomes::of_rejected(SALE, vec![user(number)]))
 }
 
 fn people(event: &BusEvent) -> Vec<UserId> {

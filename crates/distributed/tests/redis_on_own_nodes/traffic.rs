@@ -27,7 +27,7 @@ async fn next(follower: &mut Box<dyn OutcomeSubscription>) -> BusEvent {
 }
 
 fn news(number: u64) -> Arc<Outcomes> {
-    Arc::new(Outcomes { sale: SALE, book: None, claims: Vec::new(), rejected: vec![user(number)] })
+    Arc::new(Outcomes::of_rejected(SALE, vec![user(number)]))
 }
 
 /// Says something on every channel, in the name of nobody that there is.

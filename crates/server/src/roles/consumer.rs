@@ -66,7 +66,7 @@ async fn sweep_each_second(ports: Ports) {
         if let Err(error) = sweep(&ports, &mut tender).await {
             warn!(%error, "the sweep did not finish: trying again in a second");
         }
-        ports.clock.sleep(SWEEP_EVERY).await;
+        tender.repair_during(ports.clock.sleep(SWEEP_EVERY)).await;
     }
 }
 

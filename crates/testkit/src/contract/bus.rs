@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use miaosha_app::model::Outcomes;
+use miaosha_app::model::{DatedBook, Outcomes};
 use miaosha_app::ports::{BusEvent, OutcomeBus};
 use miaosha_domain::sale::Book;
 
@@ -41,13 +41,14 @@ macro_rules! outcome_bus_contract {
 
 fn news(version: u64) -> Arc<Outcomes> {
     let book = Book { version, ..Book::new(1, &TERMS) };
-    Arc::new(Outcomes { sale: SALE, book: Some(book), claims: Vec::new(), rejected: vec![user(version)] })
+    let book = Some(DatedBook { book, as_of: TERMS.starts_at });
+    Arc::new(Outcomes { sale: SALE, book, claims: Vec::new(), rejected: vec![user(version)] })
 }
 
 fn version(event: &BusEvent) -> Option<u64> {
     match event {
         BusEvent::News(outcomes) => {
-            let version = outcomes.book.map(|book| book.version);
+            let version = outcomes.book.map(|dated| dated.book.version);
             assert_eq!(**outcomes, *news(version.unwrap()));
             version
         }

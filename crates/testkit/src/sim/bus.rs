@@ -16,7 +16,7 @@ use super::sabotage::Sabotage;
 use super::world::{State, World};
 
 /// The longest that news is on its way.
-pub(super) const NEWS_LATE_MAX: Duration = Duration::from_secs(5);
+const NEWS_LATE_MAX: Duration = Duration::from_secs(5);
 
 /// Who follows.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use miaosha_app::announce::announce;
+use miaosha_app::announce::{announce_claim, announce_sale};
 use miaosha_app::manage_sale::{Managed, add_stock, close_sale, pause_sale, resume_sale};
-use miaosha_app::model::Outcomes;
+use miaosha_app::model::{DatedBook, Outcomes};
 use miaosha_app::ports::{ClaimWrite, PortResult, Ports};
 use miaosha_domain::claim::ClaimStatus;
 use miaosha_domain::ids::{SaleId, UserId};
@@ -101,15 +101,13 @@ async fn give_back(world: &Arc<World>, sale: SaleId) {
 
 /// `paid → refunded`, with the payment due back, in one transaction. Only a captured payment is refunded.
 async fn refund_claim(ports: &Ports, sale: SaleId, user: UserId) -> PortResult<()> {
-    let Some(row) = ports.sales.lookup(sale).await? else { return Ok(()) };
     let Some(mut tx) = ports.claims.lock(sale, user).await? else { return Ok(()) };
     let (Some(change), Some(id)) = (refund(tx.claim()), tx.claim().payment) else { return Ok(()) };
     let captured = tx.payment(id).await?.filter(|payment| payment.status == PaymentStatus::Captured);
     let Some(captured) = captured else { return Ok(()) };
     let payment = Some(Payment { status: PaymentStatus::RefundDue, ..captured });
     tx.commit(ClaimWrite { change: Some(change), payment, ..ClaimWrite::default() }).await?;
-    let claims = vec![change.claim];
-    announce(ports, Outcomes { sale, book: Some(row.book), claims, rejected: Vec::new() }).await;
+    announce_claim(ports, change.claim).await;
     Ok(())
 }
 
@@ -124,6 +122,6 @@ async fn restock_claim(ports: &Ports, sale: SaleId, user: UserId) -> PortResult<
     };
     tx.commit(book, &changes).await?;
     let claims = changes.into_iter().map(|change| change.claim).collect();
-    announce(ports, Outcomes { sale, book: Some(book), claims, rejected: Vec::new() }).await;
+    announce_sale(ports, &terms, Outcomes::of_book(sale, DatedBook { book, as_of: now }, claims)).await;
     Ok(())
 }

@@ -14,6 +14,9 @@ use super::dice::Dice;
 
 /// The moment at which every run begins.
 pub(super) const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+/// How far a process's clock is off the database's, at the most: beyond, it would not be ready.
+pub(super) const SKEW_MAX: Duration = Duration::from_millis(SKEW_MAX_MS as u64);
+const SKEW_MAX_MS: u32 = 250;
 
 /// What kind of gate a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +134,8 @@ fn millis(dice: &mut Dice, low: u64, high: u64) -> Duration {
 }
 
 fn skew_ms(dice: &mut Dice) -> i64 {
-    i64::try_from(dice.below(501)).expect("small") - 250
+    let drawn = dice.below(2 * u64::from(SKEW_MAX_MS) + 1);
+    i64::try_from(drawn).expect("small") - i64::from(SKEW_MAX_MS)
 }
 
 fn sale(terms: Terms, max_people: Option<u64>) -> Sale {

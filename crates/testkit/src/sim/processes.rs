@@ -225,7 +225,7 @@ async fn wake_by_timers(ports: Ports) {
 async fn sweep_each_second(ports: Ports) {
     let mut tender = GateTender::default();
     loop {
-        ports.clock.sleep(SWEEP_EVERY).await;
+        tender.repair_during(ports.clock.sleep(SWEEP_EVERY)).await;
         // What fails is tried again in a second.
         let _swept = sweep(&ports, &mut tender).await;
     }

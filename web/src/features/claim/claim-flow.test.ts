@@ -12,6 +12,7 @@ import {
   START_MS,
 } from "../../test/fake-server";
 import { openSale } from "../sales/sales-actions";
+import { saleChanged } from "../sales/sales-slice";
 import { sessionEnded } from "../session/session-slice";
 import { ask } from "./claim-actions";
 import { claimReported, claimWanted, selectClaimView } from "./claim-slice";
@@ -60,6 +61,32 @@ describe("after a 202", () => {
     await pass(60_000);
     expect(lookUps()).toBe(before);
     expect(server.count(ASK)).toBe(1);
+  });
+
+  it("a_rejection_of_an_earlier_request_does_not_end_the_wait_of_a_later_one", async () => {
+    store.dispatch(claimReported(aClaim({ status: "rejected" })));
+    server.replies[LOOK_UP] = [
+      { status: 200, body: aClaim({ status: "rejected" }) },
+      { status: 200, body: aClaim({ status: "reserved", rev: 1, seq: 2 }) },
+    ];
+    await store.dispatch(ask("1", ""));
+    await pass(5_000);
+    expect(server.count(LOOK_UP)).toBe(1);
+    expect(outcome()).toBe("queued");
+    store.dispatch(saleChanged({ sale: "1", state: "sold_out" }));
+    expect(outcome()).toBe("not_won");
+    await pass(5_000);
+    expect(outcome()).toBe("reserved");
+  });
+
+  it("who_was_rejected_and_asks_anew_while_units_are_free_asks_again_after_10_s", async () => {
+    store.dispatch(claimReported(aClaim({ status: "rejected" })));
+    server.replies[LOOK_UP] = [{ status: 200, body: aClaim({ status: "rejected" }) }];
+    await store.dispatch(ask("1", ""));
+    await pass(9_999);
+    expect(server.count(ASK)).toBe(1);
+    await pass(1);
+    expect(server.count(ASK)).toBe(2);
   });
 
   it("an_outcome_that_overtakes_the_202_is_kept", async () => {

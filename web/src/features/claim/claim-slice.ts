@@ -8,6 +8,7 @@ import { sessionEnded, signedIn, signedOut } from "../session/session-slice";
 import {
   type ClaimView,
   EMPTY_VIEW,
+  isBareRejection,
   looksUpOnSoldOut,
   mergeClaim,
   retryMs,
@@ -29,6 +30,7 @@ export interface KeptRequest {
   sale: string;
   at_ms: number;
   answer: string;
+  asks_anew: boolean;
 }
 
 /** What every action here carries besides its payload. */
@@ -52,6 +54,7 @@ const slice = createSlice({
       reducer(state, { payload, meta }: Timed<{ sale: string; answer: string }>) {
         const view = viewOf(state, payload.sale, meta);
         view.answer = payload.answer;
+        view.asks_anew ||= view.claim !== null && isBareRejection(view.claim);
         // While it is sent again by itself, the page goes on showing the wait,
         // and the next repetition counts from this one.
         if (view.request?.phase === "accepted") view.request.at_ms = meta.at_ms;
@@ -140,6 +143,7 @@ const slice = createSlice({
         for (const kept of payload) {
           const view = viewOf(state, kept.sale, meta);
           view.answer = kept.answer;
+          view.asks_anew = kept.asks_anew;
           view.request = { phase: "accepted", at_ms: kept.at_ms, read: null };
         }
       },
@@ -184,7 +188,7 @@ const slice = createSlice({
           view.look_ups = 0;
           view.changed_at_ms = meta.at_ms;
         }
-        if (tells(payload)) {
+        if (tells(payload, view.asks_anew)) {
           view.request = null;
           view.busy_count = 0;
           if (changed && before !== null && before.rev > 0) addNews(state, payload.sale);
@@ -261,7 +265,7 @@ function readUndecided(view: ClaimView, report: Claim, at_ms: number) {
   if (view.request?.phase !== "accepted") return;
   // Until then `none` may only mean that the request has not been read yet.
   if (at_ms < view.request.at_ms + UNTOLD_MS) return;
-  view.request.read = report.status === "none" ? "none" : "queued";
+  view.request.read = report.status === "queued" ? "queued" : "none";
 }
 
 function addNews(state: ClaimState, sale: string) {
@@ -270,7 +274,9 @@ function addNews(state: ClaimState, sale: string) {
 
 /** The requests a page that is loaded anew must go on waiting for. */
 export function keptRequests(views: Record<string, ClaimView>): KeptRequest[] {
-  return Object.entries(views).flatMap(([sale, { request, answer }]) =>
-    request?.phase === "accepted" ? [{ sale, at_ms: request.at_ms, answer }] : [],
+  return Object.entries(views).flatMap(([sale, { request, answer, asks_anew }]) =>
+    request?.phase === "accepted"
+      ? [{ sale, at_ms: request.at_ms, answer, asks_anew }]
+      : [],
   );
 }

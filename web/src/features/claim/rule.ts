@@ -24,6 +24,8 @@ export interface ClaimView {
   request: Request | null;
   /** The answer last given, to send the same again. */
   answer: string;
+  /** Whether the request was sent after a rejection without a row. */
+  asks_anew: boolean;
   /** How often the buy call has been answered "busy" in a row. */
   busy_count: number;
   /** Look-ups since the last change, and when the latest was begun. */
@@ -41,6 +43,7 @@ export const EMPTY_VIEW: ClaimView = {
   claim: null,
   request: null,
   answer: "",
+  asks_anew: false,
   busy_count: 0,
   look_ups: 0,
   looked_up_at_ms: 0,
@@ -90,8 +93,18 @@ function weightWithoutRow(claim: Claim): number {
   return claim.status === "queued" ? 1 : 2;
 }
 
-/** Whether a report ends the wait of someone with a 202. */
-export function tells(claim: Claim): boolean {
+/** A rejection that left no row, after which one may ask anew. */
+export function isBareRejection(claim: Claim): boolean {
+  return claim.status === "rejected" && claim.rev === 0;
+}
+
+/**
+ * Whether a report ends the wait of someone with a 202. Of someone who asks
+ * anew, a rejection without a row may be the earlier one: it says no more than
+ * `none` does.
+ */
+export function tells(claim: Claim, asks_anew: boolean): boolean {
+  if (asks_anew && isBareRejection(claim)) return false;
   return claim.status !== "none" && claim.status !== "queued";
 }
 
@@ -117,7 +130,7 @@ function isNotWon(view: ClaimView, sale: SaleState | null): boolean {
 
 /** Whether a buy call can still change anything for this person. */
 export function canAsk(outcome: Outcome, claim: Claim | null): boolean {
-  if (outcome === "rejected") return claim === null || claim.rev === 0;
+  if (outcome === "rejected") return claim === null || isBareRejection(claim);
   return outcome === "idle" || outcome === "sold_out" || outcome === "not_won";
 }
 

@@ -6,7 +6,7 @@
 
 use std::str;
 
-use miaosha_app::model::Outcomes;
+use miaosha_app::model::{DatedBook, Outcomes};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{PaymentId, SaleId, UserId};
 use miaosha_domain::sale::Book;
@@ -35,7 +35,7 @@ pub(crate) fn encode(header: Header, outcomes: &Outcomes) -> Vec<u8> {
     let mut bytes = encode_heartbeat(header);
     let body = Body {
         sale: outcomes.sale,
-        book: outcomes.book.as_ref().map(WireBook::from),
+        book: outcomes.book.map(|dated| (WireBook::from(&dated.book), dated.as_of)),
         claims: outcomes.claims.iter().map(WireClaim::from).collect(),
         rejected: outcomes.rejected.clone(),
     };
@@ -70,13 +70,14 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Result<Option<Outcomes>, Unreadable> 
     let body: Body = serde_json::from_slice(bytes).map_err(|_| Unreadable)?;
     let claims = body.claims.into_iter().map(|claim| claim.into_claim(body.sale));
     let claims = claims.collect::<Result<_, _>>()?;
-    Ok(Some(Outcomes { sale: body.sale, book: body.book.map(Book::from), claims, rejected: body.rejected }))
+    let book = body.book.map(|(book, as_of)| DatedBook { book: book.into(), as_of });
+    Ok(Some(Outcomes { sale: body.sale, book, claims, rejected: body.rejected }))
 }
 
 #[derive(Serialize, Deserialize)]
 struct Body {
     sale: SaleId,
-    book: Option<WireBook>,
+    book: Option<(WireBook, Timestamp)>,
     claims: Vec<WireClaim>,
     rejected: Vec<UserId>,
 }
@@ -192,14 +193,20 @@ mod tests {
     }
 
     prop_compose! {
-        fn books()(numbers: [u32; 4], flags: [bool; 5], counts: [u64; 3]) -> Book {
+        fn books()(
+            numbers: [u32; 4],
+            flags: [bool; 5],
+            counts: [u64; 3],
+            as_of in 0..=i64::MAX,
+        ) -> DatedBook {
             let [stock, incoming, taken, standing] = numbers;
             let [standby_open, standby_over, all_paid, paused, closed] = flags;
             let [next_seq, serving_seq, version] = counts;
-            Book {
+            let book = Book {
                 stock, incoming, taken, standing, standby_open, standby_over, all_paid, paused, closed, next_seq,
                 serving_seq, version,
-            }
+            };
+            DatedBook { book, as_of: Timestamp::from_millis(as_of) }
         }
     }
 
@@ -263,7 +270,7 @@ mod tests {
             restocked: false,
         };
         let claims = (1..=1_024).map(claim).collect();
-        let outcomes = Outcomes { sale: id(SaleId::new, 7), book: None, claims, rejected: Vec::new() };
+        let outcomes = Outcomes::of_claims(id(SaleId::new, 7), claims);
         let len = encode(Header { origin: u64::MAX, number: 1 }, &outcomes).len();
         assert!(len < 100_000, "{len} bytes");
     }

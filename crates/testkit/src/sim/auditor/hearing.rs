@@ -4,25 +4,26 @@ use std::time::Duration;
 
 use miaosha_app::board::{CLAIMS_CURRENT, SOLD_OUT_TRUSTED};
 use miaosha_app::look_up_claim::{ClaimView, PersonalStanding};
-use miaosha_app::model::{Outcomes, RequestBatch};
+use miaosha_app::model::{DatedBook, Outcomes, RequestBatch};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{PaymentId, UserId};
 use miaosha_domain::payment::ProviderState;
 use miaosha_domain::sale::Book;
 
-use super::super::bus::NEWS_LATE_MAX;
 use super::super::coverage::Mark;
+use super::super::plan::SKEW_MAX;
 use super::super::world::{DELAY_MAX, STALL_MAX, State};
 use super::{Promise, Shown};
 
-/// For how long the news, the reads and the nodes themselves may be held up.
-const HELD_UP_MAX: Duration = DELAY_MAX.saturating_add(NEWS_LATE_MAX).saturating_add(STALL_MAX);
+/// How old what a node says may be beyond what it trusts: its clock may be slow, and it may stand still between judging and
+/// answering. What reaches it late is dated.
+const HELD_UP_MAX: Duration = SKEW_MAX.saturating_add(STALL_MAX);
 /// For how long a node may refuse newcomers by a book that is not the newest.
 const SOLD_OUT_LAG_MAX: Duration = SOLD_OUT_TRUSTED.saturating_add(HELD_UP_MAX);
 /// For how long a node may refuse newcomers without having heard of anything.
 const SILENCE_MAX: Duration = SOLD_OUT_TRUSTED.saturating_add(DELAY_MAX).saturating_add(STALL_MAX);
-/// For how long a node may not know that somebody has a claim.
-const MEMORY_LAG_MAX: Duration = CLAIMS_CURRENT.saturating_add(HELD_UP_MAX);
+/// For how long a look-up may not know that somebody has a claim: having found none in memory, it still asks the gate.
+const MEMORY_LAG_MAX: Duration = CLAIMS_CURRENT.saturating_add(HELD_UP_MAX).saturating_add(DELAY_MAX);
 
 /// What a look-up must at least find.
 pub(in super::super) struct Expected {
@@ -50,17 +51,22 @@ impl State {
     /// A process tells all others.
     pub(in super::super) fn hear_outcomes(&mut self, outcomes: &Outcomes, process: usize) {
         self.note(|| format!("process {process} announces {outcomes:?}"));
-        let Some(book) = outcomes.book else {
+        for claim in &outcomes.claims {
+            self.hear_told(claim, "the bus");
+        }
+        let Some(DatedBook { book, as_of }) = outcomes.book else {
             for user in &outcomes.rejected {
                 self.hear_told_rejected(*user, "the bus");
             }
             return;
         };
-        let known = self.auditor.books.get(&book.version).is_some_and(|(known, _)| *known == book);
-        self.require(known, Promise::I4, || format!("the bus tells of {book:?}, which is not committed"));
-        for claim in &outcomes.claims {
-            self.hear_told(claim, "the bus");
-        }
+        let known = self.auditor.books.get(&book.version).filter(|(known, _)| *known == book);
+        let superseded_at = known.and_then(|(_, superseded_at)| *superseded_at);
+        let is_known = known.is_some();
+        self.require(is_known, Promise::I4, || format!("the bus tells of {book:?}, which is not committed"));
+        self.require(superseded_at.is_none_or(|at| as_of <= at), Promise::I3, || {
+            format!("the bus dates {book:?} {as_of:?}, which was superseded at {superseded_at:?}")
+        });
         let terms = self.plan.sale.terms;
         let is_over = book.standby_over || self.now >= terms.ends_at + terms.standby_grace;
         let has_room = book.taken < book.stock || (book.standby_open && !book.all_paid && !is_over);

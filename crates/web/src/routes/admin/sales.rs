@@ -13,6 +13,7 @@ use miaosha_app::model::SaleRow;
 use miaosha_app::verify_sale::verify_sale;
 use miaosha_domain::ids::SaleId;
 use miaosha_domain::sale::{AddStockError, SaleEnded};
+use miaosha_domain::time::Timestamp;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -65,9 +66,10 @@ pub(crate) async fn create(
     JsonBody(plan): JsonBody<NewSale>,
 ) -> Answer<(StatusCode, HeaderMap, Json<ManagedSaleBody>)> {
     let plan = plan.read().map_err(refuse_plan)?;
+    let as_of = web.ports.clock.now();
     let planned = plan_sale(&web.ports, plan).await?;
     let row = planned.map_err(|error| refuse_plan(InvalidPlan::from_check(error)))?;
-    let (headers, body) = shown(&web, row, &languages);
+    let (headers, body) = shown(&web, row, as_of, &languages);
     Ok((StatusCode::CREATED, headers, body))
 }
 
@@ -200,14 +202,16 @@ pub(crate) async fn verify(
 
 /// The sale as its row is now; this node's memory learns of it at once.
 async fn shown_as_it_is(web: &Web, id: SaleId, languages: &Languages) -> Answer<Shown> {
+    let as_of = web.ports.clock.now();
     let row = web.ports.sales.lookup(id).await?.ok_or(ProblemCode::NoSuchSale)?;
-    Ok(shown(web, row, languages))
+    Ok(shown(web, row, as_of, languages))
 }
 
-fn shown(web: &Web, row: SaleRow, languages: &Languages) -> Shown {
+/// The answer with a row that was committed or read after `as_of`.
+fn shown(web: &Web, row: SaleRow, as_of: Timestamp, languages: &Languages) -> Shown {
     let headers = headers_in(languages, [&row.sale]);
     let body = ManagedSaleBody::new(&row.sale, &row.book, languages, web.ports.clock.now());
-    web.note(row);
+    web.note(row, as_of);
     (headers, Json(body))
 }
 
