@@ -165,16 +165,18 @@ impl SaleStore for FakeStore {
     }
 
     async fn snapshot(&self, id: SaleId) -> PortResult<Option<Snapshot>> {
-        let data = self.data.lock();
-        Ok(data.sales.get(&id).map(|row| Snapshot {
-            sale: id,
-            terms: row.sale.terms,
-            book: row.book,
-            claims: data.claims_of(id).copied().collect(),
-            events: data.events.clone(),
-            orders: data.orders.iter().map(|o| OrderFact { user: o.user, payment: o.payment }).collect(),
-            payments: data.payments.values().copied().collect(),
-        }))
+        self.faults.around("snapshot", || {
+            let data = self.data.lock();
+            Ok(data.sales.get(&id).map(|row| Snapshot {
+                sale: id,
+                terms: row.sale.terms,
+                book: row.book,
+                claims: data.claims_of(id).copied().collect(),
+                events: data.events.clone(),
+                orders: data.orders.iter().map(|o| OrderFact { user: o.user, payment: o.payment }).collect(),
+                payments: data.payments.values().copied().collect(),
+            }))
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miaosha_app::Ports;
-use miaosha_app::audit_sales::{AUDIT_EVERY, audit_sales};
+use miaosha_app::audit_sales::{AUDIT_EVERY, Auditor};
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::ports::Turns;
 use miaosha_app::reconcile_payments::reconcile_payments;
@@ -26,10 +26,9 @@ pub(crate) fn start(tasks: &Tasks, node: &Node) {
     }
     tasks.spawn_until_shutdown("wake", wake(ports.clone()));
     tasks.spawn_until_shutdown("sweep", sweep_each_second(ports.clone()));
-    tasks.spawn_until_shutdown("reconcile", every(RECONCILE_EVERY, ports.clone(), reconcile_once));
-    let (turns, number) = (node.turns(), node.number);
-    let audit = move |ports| audit_once(ports, turns.clone(), number);
-    tasks.spawn_until_shutdown("audit", every(AUDIT_EVERY, ports.clone(), audit));
+    tasks.spawn_until_shutdown("reconcile", reconcile_each_second(ports.clone()));
+    let audit = audit_each_minute(ports.clone(), node.turns(), node.number.into());
+    tasks.spawn_until_shutdown("audit", audit);
 }
 
 /// Decides until the queue is shut down.
@@ -50,16 +49,6 @@ async fn wake(ports: Ports) {
     }
 }
 
-async fn every<Work>(period: Duration, ports: Ports, work: impl Fn(Ports) -> Work)
-where
-    Work: Future<Output = ()>,
-{
-    loop {
-        work(ports.clone()).await;
-        ports.clock.sleep(period).await;
-    }
-}
-
 async fn sweep_each_second(ports: Ports) {
     let mut tender = GateTender::default();
     loop {
@@ -70,14 +59,21 @@ async fn sweep_each_second(ports: Ports) {
     }
 }
 
-async fn reconcile_once(ports: Ports) {
-    if let Err(error) = reconcile_payments(&ports).await {
-        warn!(%error, "open payments were not listed: trying again in a second");
+async fn reconcile_each_second(ports: Ports) {
+    loop {
+        if let Err(error) = reconcile_payments(&ports).await {
+            warn!(%error, "open payments were not listed: trying again in a second");
+        }
+        ports.clock.sleep(RECONCILE_EVERY).await;
     }
 }
 
-async fn audit_once(ports: Ports, turns: Option<Arc<dyn Turns>>, number: u16) {
-    if let Err(error) = audit_sales(&ports, turns.as_deref(), number.into()).await {
-        warn!(%error, "the audit did not run");
+async fn audit_each_minute(ports: Ports, turns: Option<Arc<dyn Turns>>, holder: u64) {
+    let mut auditor = Auditor::default();
+    loop {
+        if let Err(error) = auditor.audit(&ports, turns.as_deref(), holder).await {
+            warn!(%error, "the audit did not run");
+        }
+        ports.clock.sleep(AUDIT_EVERY).await;
     }
 }
