@@ -9,6 +9,7 @@ mod drains;
 mod faults;
 mod idle;
 mod outages;
+mod recovers;
 mod site;
 mod starts;
 #[path = "../support/mod.rs"]
