@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use miaosha_testkit::fault_proxy::FaultProxy;
+use miaosha_testkit::fault_proxy::{FaultProxy, StallEnd};
 use miaosha_testkit::services::{Node, Service};
 use rand::rngs::SmallRng;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::crowd::{Crowd, Visit};
@@ -53,9 +54,10 @@ enum Fault {
     RedisStalled,
     RabbitmqStalled,
     MysqlStalled,
+    ReplicaStalled,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault::PublisherKilled,
     Fault::PushKilled,
     Fault::ConsumerKilled,
@@ -69,6 +71,7 @@ const FAULTS: [Fault; 13] = [
     Fault::RedisStalled,
     Fault::RabbitmqStalled,
     Fault::MysqlStalled,
+    Fault::ReplicaStalled,
 ];
 
 impl Fault {
@@ -104,9 +107,13 @@ impl Fault {
                 std::thread::sleep(Duration::from_secs(LAG_S.into()));
                 services.mysql.replicas[1].lag(0).unwrap();
             }
-            Self::RedisStalled => stall(&services.redis.proxies.iter().collect::<Vec<_>>()),
-            Self::RabbitmqStalled => stall(&[&fleet.rabbitmq_proxy]),
-            Self::MysqlStalled => stall(&[&fleet.mysql_proxy]),
+            Self::RedisStalled => stall(&services.redis.proxies, random),
+            Self::RabbitmqStalled => stall(slice::from_ref(&fleet.rabbitmq_proxy), random),
+            Self::MysqlStalled => stall(slice::from_ref(&fleet.mysql_proxy), random),
+            Self::ReplicaStalled => {
+                let proxy = fleet.replica_proxies.choose(random).unwrap();
+                stall(slice::from_ref(proxy), random);
+            }
         }
     }
 }
@@ -123,18 +130,17 @@ fn restart(service: &impl Service) {
     service.start_again().unwrap();
 }
 
-/// The network stands still, then breaks, then works again.
-fn stall(proxies: &[&FaultProxy]) {
+/// The network stands still; then it works again, and what was held is lost or comes late.
+fn stall(proxies: &[FaultProxy], random: &mut SmallRng) {
     for proxy in proxies {
         proxy.stall().unwrap();
     }
     std::thread::sleep(STALL);
+    let end = if random.random() { StallEnd::Cut } else { StallEnd::Late };
     for proxy in proxies {
-        proxy.cut();
+        proxy.end_stall(end).unwrap();
     }
-    for proxy in proxies {
-        proxy.heal().unwrap();
-    }
+    println!("what was held: {end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
