@@ -30,6 +30,15 @@ pub struct FaultProxy {
     acceptor: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What becomes of all that a stall holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StallEnd {
+    /// It is lost with its connections, as when what lay on the way has started anew.
+    Cut,
+    /// It arrives late, in order, even if who sent it has left meanwhile, as when packets are sent again.
+    Late,
+}
+
 #[derive(Debug)]
 struct Wire {
     target: SocketAddr,
@@ -77,8 +86,8 @@ impl FaultProxy {
         self.wire.state.lock().open.len()
     }
 
-    /// Holds all bytes, both ways, of old and new connections, which stay open. Nothing is lost: [`FaultProxy::heal`]
-    /// lets them go on.
+    /// Holds all bytes and ends, both ways, of old and new connections. Nothing is lost yet:
+    /// [`FaultProxy::end_stall`] says what becomes of it.
     pub fn stall(&self) -> anyhow::Result<()> {
         self.listen()?;
         self.wire.enter(Mode::Stalled);
@@ -97,7 +106,15 @@ impl FaultProxy {
         }
     }
 
-    /// Forwards again.
+    /// Forwards again, after what is held has met this end.
+    pub fn end_stall(&self, end: StallEnd) -> anyhow::Result<()> {
+        if end == StallEnd::Cut {
+            self.cut();
+        }
+        self.heal()
+    }
+
+    /// Forwards again, also what is held.
     pub fn heal(&self) -> anyhow::Result<()> {
         self.listen()?;
         self.wire.enter(Mode::Forwarding);
@@ -156,8 +173,9 @@ impl Wire {
             };
             let wire = Arc::clone(self);
             std::thread::spawn(move || {
-                // An error is the end of the connection, which is all that either side may learn of it.
+                // An error is the end of the connection, which is all that either side may learn of it, after a stall.
                 drop(wire.carry(number, &client));
+                wire.wait_out_stall(number);
                 wire.close(number);
             });
         }
@@ -185,7 +203,7 @@ impl Wire {
         let carried = loop {
             match from.read(&mut buffer) {
                 Ok(0) => break Ok(()),
-                Ok(len) if self.may_pass(number) => {
+                Ok(len) if self.wait_out_stall(number) => {
                     if let Err(error) = to.write_all(&buffer[..len]) {
                         break Err(error);
                     }
@@ -194,17 +212,19 @@ impl Wire {
                 Err(error) => break Err(error),
             }
         };
-        // The end is held up like bytes are. After an error both sides shall see the end at once.
-        if carried.is_err() {
-            self.close(number);
-        } else if self.may_pass(number) {
-            drop(to.shutdown(Shutdown::Write));
+        // The end is held up like bytes are, and so is an error, which ends both ways.
+        if self.wait_out_stall(number) {
+            if carried.is_err() {
+                self.close(number);
+            } else {
+                drop(to.shutdown(Shutdown::Write));
+            }
         }
         carried
     }
 
     /// Waits out a stall. Whether the connection is still open after it.
-    fn may_pass(&self, number: u64) -> bool {
+    fn wait_out_stall(&self, number: u64) -> bool {
         let mut state = self.state.lock();
         while state.mode == Mode::Stalled && state.open.contains_key(&number) {
             self.changed.wait(&mut state);

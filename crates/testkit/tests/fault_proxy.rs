@@ -3,10 +3,12 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use miaosha_testkit::fault_proxy::FaultProxy;
+use miaosha_testkit::fault_proxy::{FaultProxy, StallEnd};
 use miaosha_testkit::services::wait_until;
+use socket2::SockRef;
 
 /// Long enough that bytes which may pass mostly have.
 const SILENCE: Duration = Duration::from_millis(200);
@@ -44,9 +46,58 @@ fn a_stall_holds_old_and_new_connections_and_loses_nothing() {
         client.set_read_timeout(None).unwrap();
     }
 
-    proxy.heal().unwrap();
+    proxy.end_stall(StallEnd::Late).unwrap();
     assert_eq!(read(&mut old, 6).unwrap(), b"during");
     assert_eq!(read(&mut new, 3).unwrap(), b"new");
+}
+
+#[test]
+fn what_somebody_sent_who_left_during_a_stall_arrives_late_or_never_by_how_it_ends() {
+    let sent = vec![7; 100_000];
+    for (end, arrived) in [(StallEnd::Late, &sent[..]), (StallEnd::Cut, &[])] {
+        let (service, received) = listener();
+        let proxy = FaultProxy::start(service).unwrap();
+        proxy.stall().unwrap();
+        let mut client = connect(&proxy).unwrap();
+        client.write_all(&sent).unwrap();
+        drop(client);
+        assert_eq!(received.recv_timeout(SILENCE), Err(RecvTimeoutError::Timeout), "the end is held, too");
+
+        proxy.end_stall(end).unwrap();
+        assert_eq!(received.recv().unwrap(), arrived, "{end:?}");
+        let mut client = connect(&proxy).unwrap();
+        client.write_all(b"after").unwrap();
+        drop(client);
+        assert_eq!(received.recv().unwrap(), b"after", "{end:?}");
+    }
+}
+
+#[test]
+fn a_stall_also_holds_that_a_connection_was_reset_or_refused() {
+    let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let proxy = FaultProxy::start(service.local_addr().unwrap()).unwrap();
+    let mut reset = connect(&proxy).unwrap();
+    let (mut end, _) = service.accept().unwrap();
+    end.write_all(b"before").unwrap();
+    assert_eq!(read(&mut reset, 6).unwrap(), b"before");
+
+    proxy.stall().unwrap();
+    SockRef::from(&end).set_linger(Some(Duration::ZERO)).unwrap();
+    drop((end, service));
+    let mut refused = connect(&proxy).unwrap();
+    for client in [&mut reset, &mut refused] {
+        client.set_read_timeout(Some(SILENCE)).unwrap();
+        assert_eq!(read(client, 1).unwrap_err().kind(), ErrorKind::WouldBlock);
+        client.set_read_timeout(None).unwrap();
+    }
+
+    proxy.end_stall(StallEnd::Late).unwrap();
+    for client in [&mut reset, &mut refused] {
+        assert!(matches!(
+            read(client, 1).unwrap_err().kind(),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+        ));
+    }
 }
 
 #[test]
@@ -111,6 +162,24 @@ fn read(stream: &mut TcpStream, len: usize) -> io::Result<Vec<u8>> {
     let mut answer = vec![0; len];
     stream.read_exact(&mut answer)?;
     Ok(answer)
+}
+
+/// A service that says nothing, and what each connection brought, once it ends.
+fn listener() -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut received = Vec::new();
+            // What came before a break counts.
+            drop(stream.unwrap().read_to_end(&mut received));
+            if sender.send(received).is_err() {
+                return;
+            }
+        }
+    });
+    (address, receiver)
 }
 
 fn echo() -> SocketAddr {

@@ -1,7 +1,7 @@
 //! People who come to a sale one after the other, and do what people do, whatever happens to the site meanwhile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
@@ -11,6 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::sold_out::{Said, now};
 use crate::support::http::Answer;
 use crate::support::{Http, PATIENCE};
 
@@ -29,6 +30,8 @@ pub(crate) struct Crowd {
     pub(crate) answered: AtomicUsize,
     /// Buy calls that got no answer, or none that says what became of the request.
     pub(crate) turned_away: AtomicUsize,
+    /// Every answer `sold_out`.
+    sold_out: Mutex<Vec<Said>>,
     /// Calls under way: as many as this process may have open files for, and the site connections.
     calls: Semaphore,
 }
@@ -61,6 +64,7 @@ impl Crowd {
             is_over: AtomicBool::new(false),
             answered: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
+            sold_out: Mutex::default(),
             calls: Semaphore::new(CALLS_MAX),
         }
     }
@@ -82,6 +86,11 @@ impl Crowd {
             results.push(visit.await.unwrap());
         }
         results
+    }
+
+    /// Every answer `sold_out` so far.
+    pub(crate) fn take_sold_out(&self) -> Vec<Said> {
+        std::mem::take(&mut self.sold_out.lock().unwrap())
     }
 
     /// What became of everybody's request, in the order of the tokens.
@@ -125,9 +134,19 @@ impl Crowd {
         let deadline = Instant::now() + PERSEVERANCE;
         let path = format!("/api/v1/sales/{}/requests", self.sale);
         loop {
-            let asked = self.call(Method::POST, &path, token, Some(json!({ "answer": "" }))).await;
+            let turn = self.calls.acquire().await.unwrap();
+            let asked_at = now();
+            let body = json!({ "answer": "" });
+            let asked = self.http.try_call(Method::POST, &path, Some(token), Some(body)).await;
+            drop(turn);
             match asked {
-                Ok(answer) if matches!(answer.status, 200 | 202) => return answer.text("status").to_owned(),
+                Ok(answer) if matches!(answer.status, 200 | 202) => {
+                    let told = answer.text("status").to_owned();
+                    if told == "sold_out" {
+                        self.sold_out.lock().unwrap().push(Said { asked_at, heard_at: now() });
+                    }
+                    return told;
+                }
                 Ok(answer) => assert!(matches!(answer.status, 502..=504), "{answer:?}"),
                 Err(_connection_broke) => {}
             }
@@ -143,7 +162,7 @@ impl Crowd {
         let asked_at = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
-            let Ok(claim) = self.call(Method::GET, &path, token, None).await else { continue };
+            let Ok(claim) = self.call(Method::GET, &path, token).await else { continue };
             let status = claim.body["status"].as_str().unwrap_or_default();
             visit.was_told |= !matches!(status, "" | "none" | "queued");
             match status {
@@ -154,7 +173,7 @@ impl Crowd {
                         return;
                     }
                     if mood == 3 {
-                        drop(self.call(Method::DELETE, &path, token, None).await);
+                        drop(self.call(Method::DELETE, &path, token).await);
                     }
                 }
                 "paid" => {
@@ -169,15 +188,9 @@ impl Crowd {
         }
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        token: &str,
-        body: Option<Value>,
-    ) -> anyhow::Result<Answer> {
+    async fn call(&self, method: Method, path: &str, token: &str) -> anyhow::Result<Answer> {
         let _turn = self.calls.acquire().await?;
-        self.http.try_call(method, path, Some(token), body).await
+        self.http.try_call(method, path, Some(token), None).await
     }
 
     async fn pay(&self, claim: &Value, random: &mut SmallRng) -> bool {

@@ -1,18 +1,21 @@
 //! A crowd buys while everything that can fail fails, one after the other.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use miaosha_testkit::fault_proxy::FaultProxy;
+use miaosha_testkit::fault_proxy::{FaultProxy, StallEnd};
 use miaosha_testkit::services::{Node, Service};
 use rand::rngs::SmallRng;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::crowd::{Crowd, Visit};
 use crate::site::Fleet;
+use crate::sold_out::{Free, Moment, expect_true, now};
 use crate::support::PATIENCE;
 use crate::{MACHINE, setting};
 
@@ -51,9 +54,10 @@ enum Fault {
     RedisStalled,
     RabbitmqStalled,
     MysqlStalled,
+    ReplicaStalled,
 }
 
-const FAULTS: [Fault; 13] = [
+const FAULTS: [Fault; 14] = [
     Fault::PublisherKilled,
     Fault::PushKilled,
     Fault::ConsumerKilled,
@@ -67,6 +71,7 @@ const FAULTS: [Fault; 13] = [
     Fault::RedisStalled,
     Fault::RabbitmqStalled,
     Fault::MysqlStalled,
+    Fault::ReplicaStalled,
 ];
 
 impl Fault {
@@ -102,9 +107,13 @@ impl Fault {
                 std::thread::sleep(Duration::from_secs(LAG_S.into()));
                 services.mysql.replicas[1].lag(0).unwrap();
             }
-            Self::RedisStalled => stall(&services.redis.proxies.iter().collect::<Vec<_>>()),
-            Self::RabbitmqStalled => stall(&[&fleet.rabbitmq_proxy]),
-            Self::MysqlStalled => stall(&[&fleet.mysql_proxy]),
+            Self::RedisStalled => stall(&services.redis.proxies, random),
+            Self::RabbitmqStalled => stall(slice::from_ref(&fleet.rabbitmq_proxy), random),
+            Self::MysqlStalled => stall(slice::from_ref(&fleet.mysql_proxy), random),
+            Self::ReplicaStalled => {
+                let proxy = fleet.replica_proxies.choose(random).unwrap();
+                stall(slice::from_ref(proxy), random);
+            }
         }
     }
 }
@@ -121,18 +130,17 @@ fn restart(service: &impl Service) {
     service.start_again().unwrap();
 }
 
-/// The network stands still, then breaks, then works again.
-fn stall(proxies: &[&FaultProxy]) {
+/// The network stands still; then it works again, and what was held is lost or comes late.
+fn stall(proxies: &[FaultProxy], random: &mut SmallRng) {
     for proxy in proxies {
         proxy.stall().unwrap();
     }
     std::thread::sleep(STALL);
+    let end = if random.random() { StallEnd::Cut } else { StallEnd::Late };
     for proxy in proxies {
-        proxy.cut();
+        proxy.end_stall(end).unwrap();
     }
-    for proxy in proxies {
-        proxy.heal().unwrap();
-    }
+    println!("what was held: {end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,13 +185,16 @@ async fn run(people: u64, seed: u64) {
         let crowd = crowd.clone();
         async move { crowd.come(span, seed).await }
     });
-    let (fleet, losses) = tokio::task::spawn_blocking(move || {
-        let mut losses = RedisLosses::default();
+    let (fleet, past) = tokio::task::spawn_blocking(move || {
+        let mut past = Past::default();
         for fault in faults {
-            let before = Instant::now();
+            let (before, from) = (Instant::now(), now());
             fault.happen(&fleet, &sale, &mut random);
             if fault.loses_redis() {
-                losses.0.push((before, Instant::now()));
+                past.redis_lost.push((before, Instant::now()));
+            }
+            if fault == Fault::MysqlStalled {
+                past.primary_stood_still.push(from..now());
             }
             println!(
                 "{:6.1} s  {fault:?} ({:.1} s)",
@@ -192,7 +203,7 @@ async fn run(people: u64, seed: u64) {
             );
             std::thread::sleep(RECOVERY);
         }
-        (fleet, losses)
+        (fleet, past)
     })
     .await
     .unwrap();
@@ -203,29 +214,34 @@ async fn run(people: u64, seed: u64) {
     crowd.is_over.store(true, Ordering::Relaxed);
     let visits = visits.await.unwrap();
     let took = started.elapsed();
-    check(&fleet, &crowd, &visits, &losses).await;
+    check(&fleet, &crowd, &visits, &past).await;
     println!("seed {seed}: {:.0} s", took.as_secs_f64());
 }
 
-/// When Redis began to lose something, and when it was back, each time.
+/// What happened that people, or this test, must be forgiving about.
 #[derive(Default)]
-struct RedisLosses(Vec<(Instant, Instant)>);
+struct Past {
+    /// When Redis began to lose something, and when it was back, each time.
+    redis_lost: Vec<(Instant, Instant)>,
+    /// When the network to the primary stood still.
+    primary_stood_still: Vec<Range<Moment>>,
+}
 
-impl RedisLosses {
+impl Past {
     /// Whether a rejection of this person may have been lost before a look-up told him.
     fn may_have_lost(&self, visit: &Visit) -> bool {
         let was_open = |(began, ended): &(Instant, Instant)| {
             visit.told_at + REDIS_LOST >= *began && visit.told_at <= *ended + REDIS_BACK
         };
-        !visit.was_told && self.0.iter().any(was_open)
+        !visit.was_told && self.redis_lost.iter().any(was_open)
     }
 }
 
 /// Compares what people were told with what they have, and prints the counts.
-async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], losses: &RedisLosses) {
+async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], past: &Past) {
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     let mut with_order = 0;
-    for (status, visit) in outcomes_of(crowd, visits, losses).await.into_iter().zip(visits) {
+    for (status, visit) in outcomes_of(crowd, visits, past).await.into_iter().zip(visits) {
         if visit.has_order {
             with_order += 1;
             assert_eq!(status, "paid", "somebody was told of an order that is lost: {visit:?}");
@@ -239,6 +255,13 @@ async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], losses: &RedisLos
     );
     let settled = fleet.settled(&crowd.sale).await;
     println!("verify {settled}");
+    let free = Free::of_sale(fleet, &crowd.sale, &past.primary_stood_still);
+    assert_eq!(
+        free.left,
+        settled["free"].as_i64().unwrap(),
+        "the events do not tell how many units are free"
+    );
+    expect_true(&crowd.take_sold_out(), &free);
     let consumers = fleet.site.consumers.iter();
     assert!(consumers.filter_map(Service::stop).all(|ended| ended.success()), "a consumer did not drain");
     // What they had in hand is back in its queue now.
@@ -256,7 +279,7 @@ async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], losses: &RedisLos
 
 /// What became of everybody's request, once it is known of everybody who was answered `queued`: by a look-up meanwhile, or now.
 /// Only whose rejection may have been lost with Redis may never learn it.
-async fn outcomes_of(crowd: &Crowd, visits: &[Visit], losses: &RedisLosses) -> Vec<String> {
+async fn outcomes_of(crowd: &Crowd, visits: &[Visit], past: &Past) -> Vec<String> {
     let deadline = Instant::now() + BACKLOG_MAX;
     loop {
         let outcomes = crowd.outcomes().await;
@@ -266,7 +289,7 @@ async fn outcomes_of(crowd: &Crowd, visits: &[Visit], losses: &RedisLosses) -> V
             .filter(|(status, visit)| !visit.was_told && matches!(status.as_str(), "none" | "queued"))
             .map(|(_, visit)| visit)
             .collect();
-        let lost = untold.iter().filter(|visit| losses.may_have_lost(visit)).count();
+        let lost = untold.iter().filter(|visit| past.may_have_lost(visit)).count();
         if untold.len() == lost {
             println!(
                 "{} people were answered `queued`: {lost} of them may have lost a rejection with Redis, all others were told",

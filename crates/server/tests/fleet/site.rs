@@ -10,7 +10,9 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use miaosha_testkit::fault_proxy::FaultProxy;
-use miaosha_testkit::services::{Addresses, MysqlAddresses, Service as _, Services, Site, SitePlan};
+use miaosha_testkit::services::{
+    Addresses, MariaDbServer, MysqlAddresses, Service as _, Services, Site, SitePlan,
+};
 use serde_json::Value;
 
 use crate::support::{Http, PATIENCE};
@@ -25,6 +27,8 @@ pub(crate) struct Fleet {
     pub(crate) site: Site,
     pub(crate) rabbitmq_proxy: FaultProxy,
     pub(crate) mysql_proxy: FaultProxy,
+    /// One per replica, in the same order. They stand before the processes, not between the replicas and their primary.
+    pub(crate) replica_proxies: Vec<FaultProxy>,
     pub(crate) services: Services,
     http: Http,
 }
@@ -64,15 +68,18 @@ impl Fleet {
     /// The same on these services.
     pub(crate) fn on(services: Services, processes: [u16; 4], settings: &[(&str, &str)]) -> Self {
         let rabbitmq_proxy = FaultProxy::start(services.rabbitmq.address()).unwrap();
-        let mysql_proxy = FaultProxy::start(services.mysql.primary.address()).unwrap();
+        let before = |server: &MariaDbServer| FaultProxy::start(server.address()).unwrap();
+        let mysql_proxy = before(&services.mysql.primary);
+        let replica_proxies: Vec<_> = services.mysql.replicas.iter().map(before).collect();
+        let url = |proxy: &FaultProxy| format!("mysql://root@{}", proxy.address());
         let direct = services.addresses();
         let addresses = Addresses {
             rabbitmq: direct
                 .rabbitmq
                 .replace(&services.rabbitmq.address().to_string(), &rabbitmq_proxy.address().to_string()),
             mysql: MysqlAddresses {
-                primary: format!("mysql://root@{}", mysql_proxy.address()),
-                replicas: direct.mysql.replicas.clone(),
+                primary: url(&mysql_proxy),
+                replicas: replica_proxies.iter().map(url).collect(),
             },
             redis: direct.redis,
             authority: direct.authority,
@@ -82,7 +89,7 @@ impl Fleet {
         plan.settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let site = Site::start(plan).unwrap();
         let http = Http::of(site.base());
-        Self { site, rabbitmq_proxy, mysql_proxy, services, http }
+        Self { site, rabbitmq_proxy, mysql_proxy, replica_proxies, services, http }
     }
 
     /// Runs a command of the binary on the site.
