@@ -212,10 +212,11 @@ impl Reactor {
         for (place, tag) in mailing.tags.iter().enumerate() {
             let recipients: Vec<Key> = self.tagged(mailing.namespace, *tag).collect();
             let Some(&first) = recipients.first() else { continue };
-            match self.guarded(first, |_server| (mailing.frames)(place)) {
-                Some(frames) => recipients.into_iter().for_each(|key| self.send_frames(key, &frames)),
-                None => {
-                    recipients.into_iter().for_each(|key| self.doom(key, DisconnectReason::ApplicationPanic));
+            let frames = self.guarded(first, |_server| (mailing.frames)(place));
+            for key in recipients {
+                match &frames {
+                    Some(frames) => self.send_frames(key, frames),
+                    None => self.doom(key, DisconnectReason::ApplicationPanic),
                 }
             }
         }
