@@ -5,7 +5,7 @@ BIN := target/$(PROFILE)
 DATA_DIR ?= .data
 LISTEN ?= 127.0.0.1:8080
 
-.PHONY: help demo demo-distributed services test check test-rust test-web test-browser test-build faults flood build pages setup setup-test clean-demo
+.PHONY: help demo demo-distributed services test check test-rust test-web test-browser test-build faults flood bench crowd build pages setup setup-test clean-demo
 
 help: ## List what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,21 @@ faults: setup-test pages ## The long fault runs; they print their counts
 flood: setup-test pages ## Whether the site stays usable while its buy route is flooded; FLOOD='--help' for its flags
 	cargo build --profile $(PROFILE) -p miaosha-load
 	cargo bench --profile $(PROFILE) -p miaosha --bench flood -- $(FLOOD)
+
+REQUESTS = cargo bench --profile $(PROFILE) -p miaosha --bench requests --
+FIGURES := $(CURDIR)/target/figures
+
+bench: setup-test pages ## Every benchmark in turn, with its figures as JSON in target/figures; BENCH='--quick' for a look
+	cargo build --profile $(PROFILE) -p miaosha-load
+	mkdir -p $(FIGURES)
+	$(REQUESTS) refused $(BENCH) --json $(FIGURES)/refused.json
+	$(REQUESTS) accepted $(BENCH) --json $(FIGURES)/accepted.json
+	$(REQUESTS) decided $(BENCH) --json $(FIGURES)/decided.json
+	$(REQUESTS) small $(BENCH) --json $(FIGURES)/small.json
+	$(REQUESTS) scaling $(BENCH) --json $(FIGURES)/scaling.json
+crowd: setup-test pages ## What very many sockets cost, and how fast they hear; CROWD='--help' for what can be measured
+	cargo build --profile $(PROFILE) -p miaosha-load
+	cargo bench --profile $(PROFILE) -p miaosha --bench crowd -- $(CROWD)
 
 build: setup pages ## The binaries, optimised, without link-time optimisation
 	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load

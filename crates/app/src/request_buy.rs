@@ -135,11 +135,10 @@ impl RequestDesk {
         Self { clock, queue, limits, open: Mutex::default(), arrivals: Notify::new() }
     }
 
-    /// Takes the request of `user`, whose window and answer were judged. In memory; never waits.
+    /// Takes the request of `user`, whose window and answer were judged at `now`. In memory; never waits.
     ///
     /// Of one person at most one request is under way at a time: repetitions share its fate.
-    pub fn ask(&self, sale: &Arc<BoardSale>, user: UserId, quantity: u32) -> Asked {
-        let now = self.clock.now();
+    pub fn ask(&self, sale: &Arc<BoardSale>, user: UserId, quantity: u32, now: Timestamp) -> Asked {
         if let Some(claim) = sale.people.claim(user) {
             return Asked::Claimed(claim);
         }

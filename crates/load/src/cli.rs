@@ -135,6 +135,11 @@ pub(crate) struct SocketsArgs {
     /// Exit with 1 unless every socket held at the end has heard this event, such as `sale`
     #[arg(long, value_name = "EVENT")]
     pub(crate) expect: Option<String>,
+
+    /// Questions that sockets ask a second once all are connected, all processes together: one after the other asks to
+    /// watch the sale once more; latency counts from the moment at which a question was due
+    #[arg(long, value_name = "R/s", value_parser = units::parse_rate)]
+    pub(crate) ask_rate: Option<f64>,
 }
 
 const BUY_EXAMPLES: &str = "Examples:

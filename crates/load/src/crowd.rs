@@ -7,10 +7,13 @@
 
 mod end;
 mod frame;
+mod member;
 mod packet;
+mod questions;
 mod tally;
 mod upgrade;
 
+pub(crate) use questions::{QuestionTally, Questions, QuestionsSecond};
 pub(crate) use tally::CrowdCounts;
 pub(crate) use upgrade::upgrade_request;
 
@@ -18,6 +21,7 @@ use crate::latency::Latency;
 use crate::tokens::Tokens;
 use end::{End, Malformed};
 use frame::{FRAME_LEN_MAX, Frame, PONG, next_frame, write_pong, write_text};
+use member::{Member, Stage, send};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -86,32 +90,13 @@ pub(crate) struct Crowd<A> {
     buffer: Vec<u8>,
     message: Vec<u8>,
     watch: Vec<u8>,
+    /// Asked by those who watch; a question is to watch once more.
+    pub(crate) questions: Option<Questions>,
     pub(crate) counts: CrowdCounts,
     /// From a connection's start until it watched the sale.
     pub(crate) connect_latency: Latency,
     /// When the last member had connected.
     pub(crate) connected_at: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Connecting,
-    Upgrading,
-    Opening,
-    Joining,
-    Asking,
-    Watching,
-    Over,
-}
-
-struct Member {
-    stream: Option<TcpStream>,
-    /// The beginning of a frame whose rest is still to come.
-    rest: Option<Box<[u8]>>,
-    /// Since the crowd's start, as `heard_ms`.
-    begun_ms: u32,
-    heard_ms: u32,
-    stage: Stage,
 }
 
 impl<A: Audience> Crowd<A> {
@@ -135,17 +120,26 @@ impl<A: Audience> Crowd<A> {
             buffer: vec![0; BUFFER_LEN],
             message: Vec::new(),
             watch,
+            questions: None,
             counts: CrowdCounts::default(),
             connect_latency: Latency::fine(),
             connected_at: None,
         })
     }
 
+    /// Whether each member has connected or failed to.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.counts.settled() >= self.plan.members_len as u64
+    }
+
     /// Starts what is due and serves what has come; returns after `limit` at the latest, sooner if anything came.
     pub(crate) fn turn(&mut self, limit: Duration) -> io::Result<()> {
         self.start_due();
+        self.ask_due();
         let has_more = self.members.len() < self.plan.members_len;
         let limit = if has_more { limit.min(PACE_STEP) } else { limit };
+        let question_in = self.questions.as_ref().map(|questions| questions.due_in(Instant::now()));
+        let limit = question_in.map_or(limit, |due_in| limit.min(due_in.max(PACE_STEP)));
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         let polled = self.poll.poll(&mut events, Some(limit));
         if polled.is_ok() {
@@ -183,6 +177,17 @@ impl<A: Audience> Crowd<A> {
             match self.connect(member) {
                 Ok(stream) => self.members[member].stream = Some(stream),
                 Err(error) => self.end(member, End::from(&error), now),
+            }
+        }
+    }
+
+    fn ask_due(&mut self) {
+        let now = Instant::now();
+        while let Some(questions) = &mut self.questions {
+            let is_watching = |member: usize| self.members[member].stage == Stage::Watching;
+            let Some(member) = questions.next(now, self.members.len(), is_watching) else { return };
+            if let Err(end) = send(&mut self.members[member], &self.watch) {
+                self.end(member, end, now);
             }
         }
     }
@@ -330,6 +335,12 @@ impl<A: Audience> Crowd<A> {
                 self.audience.watching(member, ack, now);
                 Ok(())
             }
+            (Stage::Watching, Packet::Ack(_)) => {
+                if let Some(questions) = &mut self.questions {
+                    questions.answered(member, now);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -368,22 +379,14 @@ impl<A: Audience> Crowd<A> {
         member_state.stage = Stage::Over;
         member_state.stream = None;
         member_state.rest = None;
+        if let Some(questions) = &mut self.questions {
+            questions.gone(member);
+        }
         self.audience.gone(member, now);
     }
 
     fn ms(&self, at: Instant) -> u32 {
         u32::try_from((at - self.started_at).as_millis()).expect("a run lasts hours at most")
-    }
-}
-
-/// The kernel takes the few bytes that a client says at once, unless the server has long stopped to read.
-fn send(member: &mut Member, message: &[u8]) -> Result<(), End> {
-    let Some(stream) = &mut member.stream else { return Ok(()) };
-    match stream.write(message) {
-        Ok(len) if len == message.len() => Ok(()),
-        Ok(_) => Err(End::Broken("stuck".into())),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(End::Broken("stuck".into())),
-        Err(error) => Err(End::from(&error)),
     }
 }
 

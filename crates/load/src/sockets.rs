@@ -15,7 +15,7 @@ use crate::fleet::{Fleet, Share, plan_crowds};
 use crate::html::write_page;
 use crate::memory::{self, MemoryReport};
 use crate::progress::Bar;
-use crate::report::{EndedBy, Verdict, create, write_json};
+use crate::report::{EndedBy, Verdict, approximate, create, write_json};
 use crate::tokens::Tokens;
 use crate::worker::Task;
 use anyhow::Context;
@@ -31,7 +31,8 @@ pub(crate) fn run(args: &SocketsArgs) -> anyhow::Result<Verdict> {
     let json_file = args.crowd.json.as_deref().map(create).transpose()?;
     let html_file = args.crowd.html.as_deref().map(create).transpose()?;
     let plans = plan_crowds(&args.crowd, args.count as usize, 0)?;
-    let task = |crowd| Task::Sockets(SocketsTask { crowd, expect: args.expect.clone() });
+    let ask_rate_per_s = args.ask_rate.map(|rate| rate / approximate(plans.len() as u64));
+    let task = |crowd| Task::Sockets(SocketsTask { crowd, expect: args.expect.clone(), ask_rate_per_s });
     let tasks = plans.into_iter().map(|(share, crowd)| (share, task(crowd))).collect();
 
     let runtime =

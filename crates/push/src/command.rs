@@ -4,6 +4,7 @@
 //! carried out in their order.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::application::{Admission, SocketId};
 use crate::engine::session_id::SessionId;
-use crate::server::Reservation;
+use crate::intake::Reservation;
 use crate::socketio::encode::Frames;
 
 /// The answer to a long-polling request: a body, or why there is none.
@@ -31,6 +32,7 @@ pub(crate) enum Refusal {
     UnsupportedProtocolVersion,
     Full,
     TooManyConnects,
+    NoMemory,
 }
 
 /// Who gets a packet.
@@ -39,7 +41,22 @@ pub(crate) enum Destination {
     Socket(SocketId),
     Room { namespace: u8, room: Arc<str> },
     Tag { namespace: u8, tag: u64 },
+    Tags { namespace: u8, tags: Arc<[u64]> },
     Everyone { namespace: u8 },
+}
+
+/// Packets for many tags, each with one of its own, made only by the threads that have somebody under the tag.
+pub(crate) struct Mailing {
+    pub(crate) namespace: u8,
+    pub(crate) tags: Vec<u64>,
+    /// The packet for the tag at this place.
+    pub(crate) frames: Box<dyn Fn(usize) -> Frames + Send + Sync>,
+}
+
+impl fmt::Debug for Mailing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Mailing").field("tags", &self.tags).finish_non_exhaustive()
+    }
 }
 
 /// One thing to do on a reactor thread.
@@ -53,7 +70,7 @@ pub(crate) enum Command {
     UpgradeAbandoned { session: SessionId },
     Admit { socket: SocketId, admission: Admission },
     Send { destination: Destination, frames: Frames },
-    SendMany { namespace: u8, batch: Arc<[(u64, Frames)]> },
+    SendMany(Arc<Mailing>),
     Join { socket: SocketId, room: Arc<str> },
     Leave { socket: SocketId, room: Arc<str> },
     Disconnect { socket: SocketId, closes_connection: bool },

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::memory::{Memory, Unlimited};
 use crate::random::{OsRandom, Random};
 
 /// Which web pages of other origins may use long-polling. (Browsers do not ask for a WebSocket; check tokens, not
@@ -53,6 +54,10 @@ pub struct Config {
     pub max_connections: usize,
     /// The most sessions that may be opened within one second; more are refused with 503.
     pub max_connects_per_second: u32,
+    /// Says when there is no memory for more sessions; then they are refused with 503. [`ControlGroups`] is one.
+    ///
+    /// [`ControlGroups`]: crate::ControlGroups
+    pub memory: Arc<dyn Memory>,
     /// Other origins that may use long-polling.
     pub cors_origin: CorsOrigin,
     /// Where the unguessable part of session names comes from.
@@ -76,6 +81,7 @@ impl Default for Config {
             outbox_bytes_max: 256 * 1024,
             max_connections: 19_000,
             max_connects_per_second: 10_000,
+            memory: Arc::new(Unlimited),
             cors_origin: CorsOrigin::None,
             random: Arc::new(OsRandom),
         }

@@ -15,6 +15,8 @@ pub struct Counts {
     pub refused_full: u64,
     /// Sessions refused because too many came within one second.
     pub refused_rate: u64,
+    /// Sessions refused because there was no memory for them.
+    pub refused_memory: u64,
     /// Sessions that moved from long-polling to a WebSocket.
     pub upgrades: u64,
     /// Connections dropped because the client did not read.

@@ -33,7 +33,8 @@
 //! // In the hyper service, for requests under /socket.io/:  http::respond(&server, request).await
 //! server.room("/", "news").emit("news", &["\"to the room, framed once\""]);
 //! server.tag("/", 42).emit("claim", &[r#"{"status":"reserved"}"#]);
-//! server.emit_many("/", "claim", [(42, r#"{"status":"sold_out"}"#)]);
+//! server.tags("/", [42, 43]).emit("claim", &[r#"{"status":"sold_out"}"#]);
+//! server.emit_many("/", "claim", vec![42, 43], |place| format!(r#"{{"position":{place}}}"#));
 //! # Ok(())
 //! # }
 //! ```
@@ -49,6 +50,8 @@ mod config;
 mod counters;
 pub mod engine;
 pub mod http;
+mod intake;
+mod memory;
 mod random;
 mod reactor;
 mod server;
@@ -60,5 +63,6 @@ pub use self::application::{
 };
 pub use self::config::{Config, CorsOrigin};
 pub use self::counters::Counts;
+pub use self::memory::{ControlGroups, Memory, Unlimited};
 pub use self::random::{OsRandom, Random};
 pub use self::server::{Server, Target};

@@ -237,11 +237,7 @@ impl Reactor {
             Command::UpgradeAbandoned { session } => self.abandon_upgrade(session),
             Command::Admit { socket, admission } => self.admit_later(socket, admission),
             Command::Send { destination, frames } => self.send_to(&destination, &frames),
-            Command::SendMany { namespace, batch } => {
-                for (tag, frames) in batch.iter() {
-                    self.send_to(&Destination::Tag { namespace, tag: *tag }, frames);
-                }
-            }
+            Command::SendMany(mailing) => self.send_mailing(&mailing),
             Command::Join { socket, room } => {
                 if let Some((key, _)) = self.sockets.lookup(socket) {
                     self.sockets.join(key, &room);
@@ -280,9 +276,9 @@ impl Reactor {
                 let members = self.sockets.members(*namespace, room);
                 recipients.extend(members.filter(|socket| socket.has_joined).map(|socket| socket.connection));
             }
-            Destination::Tag { namespace, tag } => {
-                let tagged = self.sockets.tagged(*tag).filter(|socket| socket.namespace == *namespace);
-                recipients.extend(tagged.map(|socket| socket.connection));
+            Destination::Tag { namespace, tag } => recipients.extend(self.tagged(*namespace, *tag)),
+            Destination::Tags { namespace, tags } => {
+                recipients.extend(tags.iter().flat_map(|tag| self.tagged(*namespace, *tag)));
             }
             Destination::Everyone { namespace } => {
                 let all = self.sockets.iter().filter(|socket| socket.namespace == *namespace);
@@ -292,6 +288,12 @@ impl Reactor {
         for connection in recipients {
             self.send_frames(connection, frames);
         }
+    }
+
+    /// The connections of those who have joined the namespace under this tag.
+    fn tagged(&self, namespace: u8, tag: u64) -> impl Iterator<Item = Key> {
+        let tagged = self.sockets.tagged(tag).filter(move |socket| socket.namespace == namespace);
+        tagged.map(|socket| socket.connection)
     }
 
     fn begin_drain(&mut self, within: Duration) {

@@ -4,21 +4,22 @@
 //! one thread asks for is done in the order in which it asked, for each socket.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 
 use crate::application::{Ack, Admission, Application, SocketId};
-use crate::command::{Arrival, Command, Destination, Mailbox, Purpose, Refusal};
+use crate::command::{Arrival, Command, Destination, Mailbox, Mailing, Purpose, Refusal};
 use crate::config::Config;
 use crate::counters::{Counters, Counts};
 use crate::engine::application::{Message, SessionApplication};
 use crate::engine::session_id::SessionId;
+use crate::intake::{Intake, Reservation};
 use crate::reactor::{Layer, Reactor, Seed};
 use crate::socketio::encode::{self, Frames};
 
@@ -35,13 +36,7 @@ struct Shared {
     reactors: Vec<ReactorHandle>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     next_reactor: AtomicUsize,
-    connections: AtomicUsize,
-    refused_full: AtomicU64,
-    refused_rate: AtomicU64,
-    /// The second of the last admission in the upper half, the admissions within it in the lower.
-    admissions: AtomicU64,
-    started: Instant,
-    is_closed: AtomicBool,
+    intake: Arc<Intake>,
 }
 
 struct ReactorHandle {
@@ -54,12 +49,6 @@ struct ReactorHandle {
 pub struct Target<'a> {
     server: &'a Server,
     destination: Destination,
-}
-
-/// The right to one more session, given back when dropped unless kept.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    server: Option<Server>,
 }
 
 impl Server {
@@ -86,6 +75,7 @@ impl Server {
         let seeds = (0..config.reactors).map(|_| Seed::new()).collect::<io::Result<Vec<_>>>()?;
         let mut instance = [0; 4];
         config.random.fill(&mut instance);
+        let intake = Arc::new(Intake::new(&config));
         let reactors = seeds
             .iter()
             .map(|seed| ReactorHandle {
@@ -100,12 +90,7 @@ impl Server {
                 reactors,
                 threads: Mutex::default(),
                 next_reactor: AtomicUsize::new(0),
-                connections: AtomicUsize::new(0),
-                refused_full: AtomicU64::new(0),
-                refused_rate: AtomicU64::new(0),
-                admissions: AtomicU64::new(0),
-                started: Instant::now(),
-                is_closed: AtomicBool::new(false),
+                intake,
             }),
         };
         for (index, seed) in (0..=u8::MAX).zip(seeds) {
@@ -159,6 +144,15 @@ impl Server {
         Target { server: self, destination: Destination::Tag { namespace, tag } }
     }
 
+    /// All sockets of `namespace` that were accepted with one of `tags`.
+    ///
+    /// # Panics
+    /// If the namespace is not configured.
+    pub fn tags(&self, namespace: &str, tags: impl Into<Arc<[u64]>>) -> Target<'_> {
+        let namespace = self.require_namespace(namespace);
+        Target { server: self, destination: Destination::Tags { namespace, tags: tags.into() } }
+    }
+
     /// All sockets of `namespace`.
     ///
     /// # Panics
@@ -181,25 +175,27 @@ impl Server {
     }
 
     /// Emits an event with one argument to many tags of `namespace`, each with an argument of its own: one command for
-    /// each thread, however many there are. Each pair is a tag and the text of one JSON value.
+    /// each thread, however many there are. `argument` gives the text of one JSON value for the tag at a place. It is
+    /// called on the threads that hold the connections, for those tags only that somebody here has: of the news of a fleet
+    /// each server needs a small part. It must not block; if it panics, those whom the event is for are disconnected.
     ///
     /// # Panics
     /// If the namespace is not configured.
-    pub fn emit_many<J: AsRef<str>>(
+    pub fn emit_many(
         &self,
         namespace: &str,
         name: &str,
-        arguments: impl IntoIterator<Item = (u64, J)>,
+        tags: Vec<u64>,
+        argument: impl Fn(usize) -> String + Send + Sync + 'static,
     ) {
         let index = self.require_namespace(namespace);
-        let batch: Arc<[(u64, Frames)]> = arguments
-            .into_iter()
-            .map(|(tag, json)| (tag, encode::event(namespace, name, &[json.as_ref()], &[], None)))
-            .collect();
-        if batch.is_empty() {
+        if tags.is_empty() {
             return;
         }
-        self.push_to_all(|| Command::SendMany { namespace: index, batch: Arc::clone(&batch) });
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let frames = move |place| encode::event(&namespace, &name, &[&argument(place)], &[], None);
+        let mailing = Arc::new(Mailing { namespace: index, tags, frames: Box::new(frames) });
+        self.push_to_all(|| Command::SendMany(Arc::clone(&mailing)));
     }
 
     /// Acknowledges an event of a client; each argument is the text of one JSON value.
@@ -259,12 +255,8 @@ impl Server {
     /// What the server has counted so far.
     pub fn counts(&self) -> Counts {
         let shared = &self.shared;
-        let mut counts = Counts {
-            connections: shared.connections.load(Relaxed) as u64,
-            refused_full: shared.refused_full.load(Relaxed),
-            refused_rate: shared.refused_rate.load(Relaxed),
-            ..Counts::default()
-        };
+        let mut counts = Counts::default();
+        shared.intake.add_to(&mut counts);
         for reactor in &shared.reactors {
             reactor.counters.add_to(&mut counts);
         }
@@ -274,14 +266,14 @@ impl Server {
     /// Refuses new sessions from now on, and closes those that exist one after the other within the given time, so
     /// that their clients reconnect elsewhere without a storm. It is done when `counts().connections` is 0.
     pub fn drain(&self, within: Duration) {
-        self.shared.is_closed.store(true, Relaxed);
+        self.shared.intake.close();
         self.push_to_all(|| Command::Drain { within });
     }
 
     /// Closes all sessions, ends the threads and waits for them. Idempotent. Not from inside an application's call,
     /// which would wait for itself.
     pub fn shut_down(&self) {
-        self.shared.is_closed.store(true, Relaxed);
+        self.shared.intake.close();
         self.push_to_all(|| Command::ShutDown);
         for thread in self.with_threads(std::mem::take) {
             if thread.join().is_err() {
@@ -320,42 +312,11 @@ impl Server {
 
     /// Takes one more session in, if the limits allow it.
     pub(crate) fn reserve(&self) -> Result<Reservation, Refusal> {
-        let shared = &self.shared;
-        let is_reserved = !shared.is_closed.load(Relaxed)
-            && shared
-                .connections
-                .try_update(Relaxed, Relaxed, |count| {
-                    (count < shared.config.max_connections).then_some(count + 1)
-                })
-                .is_ok();
-        if !is_reserved {
-            shared.refused_full.fetch_add(1, Relaxed);
-            return Err(Refusal::Full);
-        }
-        let reservation = Reservation { server: Some(self.clone()) };
-        if self.is_within_rate() {
-            Ok(reservation)
-        } else {
-            shared.refused_rate.fetch_add(1, Relaxed);
-            Err(Refusal::TooManyConnects)
-        }
-    }
-
-    fn is_within_rate(&self) -> bool {
-        let second = self.shared.started.elapsed().as_secs() & u64::from(u32::MAX);
-        let max = u64::from(self.shared.config.max_connects_per_second);
-        self.shared
-            .admissions
-            .try_update(Relaxed, Relaxed, |admissions| {
-                let (last, count) = (admissions >> 32, admissions & u64::from(u32::MAX));
-                let count = if last == second { count } else { 0 };
-                (count < max).then_some(second << 32 | (count + 1))
-            })
-            .is_ok()
+        self.shared.intake.reserve()
     }
 
     pub(crate) fn release_connection(&self) {
-        self.shared.connections.fetch_sub(1, Relaxed);
+        self.shared.intake.release();
     }
 
     pub(crate) fn lookup_namespace(&self, name: &str) -> Option<u8> {
@@ -402,6 +363,7 @@ impl Target<'_> {
             Destination::Socket(SocketId { namespace, .. })
             | Destination::Room { namespace, .. }
             | Destination::Tag { namespace, .. }
+            | Destination::Tags { namespace, .. }
             | Destination::Everyone { namespace } => namespace,
         };
         let frames = encode::event(server.namespace(namespace), name, arguments, attachments, None);
@@ -409,21 +371,6 @@ impl Target<'_> {
             server.push(socket.reactor, Command::Send { destination, frames });
         } else {
             server.push_to_all(|| Command::Send { destination: destination.clone(), frames: frames.clone() });
-        }
-    }
-}
-
-impl Reservation {
-    /// Makes the session real; whoever closes it calls `release_connection`.
-    pub(crate) fn keep(mut self) {
-        self.server = None;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(server) = &self.server {
-            server.release_connection();
         }
     }
 }

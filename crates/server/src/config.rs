@@ -103,6 +103,8 @@ pub(crate) struct PushConfig {
     pub(crate) sockets_max: usize,
     /// New sockets in a second, at the most.
     pub(crate) connects_per_second_max: u32,
+    /// Takes no new sockets while a control group of the process uses more of its memory limit.
+    pub(crate) memory_used_max_percent: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +194,7 @@ impl Default for PushConfig {
             ping_timeout_ms: 20_000,
             sockets_max: 15_000,
             connects_per_second_max: 20_000,
+            memory_used_max_percent: 75,
         }
     }
 }
@@ -254,6 +257,11 @@ impl Config {
         ensure!(self.buying.batches_in_flight_max > 0, "buying.batches_in_flight_max must be at least 1");
         ensure!(self.server.connections_max > 0, "server.connections_max must be at least 1");
         ensure!(self.push.ping_interval_ms > 0, "push.ping_interval_ms must be at least 1");
+        ensure!(
+            (1..=100).contains(&self.push.memory_used_max_percent),
+            "push.memory_used_max_percent = {}: give 1 to 100",
+            self.push.memory_used_max_percent
+        );
         if self.backend == Backend::Distributed {
             self.check_engines()?;
         }

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use miaosha_app::board::News;
 use miaosha_app::follow::{self, Follower};
-use miaosha_push::{Config as PushConfig, Server as PushServer};
+use miaosha_push::{Config as PushConfig, ControlGroups, Server as PushServer};
 use miaosha_web::live::{Live, Teller};
 use miaosha_web::{Listener, ListenerConfig, Site, SocketService};
 use tokio::runtime::Handle;
@@ -207,6 +207,7 @@ fn push_config(config: &Config) -> PushConfig {
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),
         max_connections: push.sockets_max,
         max_connects_per_second: push.connects_per_second_max,
+        memory: Arc::new(ControlGroups::of_this_process(push.memory_used_max_percent)),
         ..PushConfig::default()
     }
 }

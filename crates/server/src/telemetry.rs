@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use miaosha_app::board::Board;
 use miaosha_domain::audit::Invariant;
-use miaosha_push::Server as PushServer;
+use miaosha_push::{Counts, Server as PushServer};
 use miaosha_web::REQUEST_SECONDS_BUCKETS;
 use tracing_subscriber::EnvFilter;
 
@@ -74,14 +74,29 @@ pub(crate) fn keep_figures(
                 }
             }
             if let Some(push) = &push {
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "a process holds far fewer sockets than 2^53"
-                )]
-                metrics::gauge!("miaosha_sockets").set(push.counts().connections as f64);
+                note_sockets(&push.counts());
             }
             figures.run_upkeep();
             tokio::time::sleep(FIGURES_EVERY).await;
         }
     });
+}
+
+/// What the push server has counted since its start.
+fn note_sockets(counts: &Counts) {
+    #[expect(clippy::cast_precision_loss, reason = "a process holds far fewer sockets than 2^53")]
+    metrics::gauge!("miaosha_sockets").set(counts.connections as f64);
+    let refused =
+        [("full", counts.refused_full), ("rate", counts.refused_rate), ("memory", counts.refused_memory)];
+    for (why, count) in refused {
+        metrics::counter!("miaosha_sockets_refused_total", "why" => why).absolute(count);
+    }
+    let dropped = [
+        ("slow", counts.slow_readers_dropped),
+        ("malformed", counts.malformed_closed),
+        ("silent", counts.ping_timeouts),
+    ];
+    for (why, count) in dropped {
+        metrics::counter!("miaosha_sockets_dropped_total", "why" => why).absolute(count);
+    }
 }

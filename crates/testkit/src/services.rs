@@ -30,6 +30,7 @@ pub use daemon::{Daemon, Service};
 pub use mariadb::{MariaDb, MariaDbServer};
 pub use network::Network;
 pub use nginx::{Fleet, Nginx, NginxOptions, PushNode};
+pub use process::Place;
 use rabbitmq::Clients;
 pub use rabbitmq::RabbitMq;
 pub use redis_cluster::{RedisCluster, RedisNode};

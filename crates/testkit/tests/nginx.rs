@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use miaosha_testkit::services::{Fleet, Nginx, NginxOptions, PushNode, Service as _, wait_until};
+use miaosha_testkit::services::{Fleet, Nginx, NginxOptions, Place, PushNode, Service as _, wait_until};
 
 use stand_in::Manner::{Answers, HangsUp};
 use stand_in::{Message, Nowhere, StandIn, call, call_from, call_with, send};
@@ -95,7 +95,7 @@ fn every_route_leads_to_its_role_in_turn() {
 #[test]
 fn nginx_runs_on_the_core_that_it_is_bound_to() {
     let site = Site::start();
-    let options = NginxOptions { core: Some(0), ..NginxOptions::default() };
+    let options = NginxOptions { place: Place::on(0), ..NginxOptions::default() };
     let nginx = Nginx::start(&site.fleet(), options).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", nginx.process_id().unwrap())).unwrap();
     assert!(status.lines().any(|line| line == "Cpus_allowed_list:\t0"), "{status}");

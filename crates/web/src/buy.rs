@@ -9,6 +9,7 @@ mod answers;
 mod figures;
 mod judge;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body;
-use miaosha_app::board::Board;
+use miaosha_app::board::{Board, BoardSale};
 use miaosha_app::ports::Clock;
 use miaosha_app::request_buy::{Asked, RequestDesk, Waiting};
 use miaosha_domain::time::Timestamp;
@@ -74,7 +75,11 @@ impl BuyRoute {
 
     /// The same route, counting for itself, so that threads do not share counters.
     pub fn for_thread(self: &Arc<Self>) -> ThreadBuyRoute {
-        ThreadBuyRoute { route: self.clone(), tally: self.figures.new_tally() }
+        ThreadBuyRoute {
+            route: self.clone(),
+            tally: self.figures.new_tally(),
+            last_sale: RefCell::new(LastSale::default()),
+        }
     }
 
     /// Answers one call, on any thread.
@@ -111,7 +116,8 @@ impl BuyRoute {
             Ok(body) => {
                 let (content_type, authorization) =
                     (first(header::CONTENT_TYPE), first(header::AUTHORIZATION));
-                match self.begin(&BuyCall { sale, content_type, authorization, body: &body }) {
+                let call = BuyCall { sale, content_type, authorization, body: &body };
+                match self.begin(&call, self.lookup(sale).as_ref(), self.clock.now()) {
                     Begun::Answered(answer) => answer,
                     Begun::Waiting(waiting) => self.finish(waiting).await,
                 }
@@ -141,13 +147,18 @@ impl BuyRoute {
         }
     }
 
-    /// All that is done without waiting.
-    fn begin(&self, call: &BuyCall<'_>) -> Begun<Waiting> {
-        let passed = match judge::judge(call, &self.board, &self.keyring, self.clock.now()) {
+    /// The sale with this id, as it is written in a path.
+    fn lookup(&self, id: &str) -> Option<Arc<BoardSale>> {
+        self.board.lookup(id.parse().ok()?)
+    }
+
+    /// All that is done without waiting. `sale` is the one that `call` names, if there is one.
+    fn begin(&self, call: &BuyCall<'_>, sale: Option<&Arc<BoardSale>>, now: Timestamp) -> Begun<Waiting> {
+        let passed = match judge::judge(call, sale, &self.keyring, now) {
             Ok(passed) => passed,
             Err(code) => return Begun::Answered(BuyAnswer::Refused(code)),
         };
-        Begun::Answered(match self.desk.ask(&passed.sale, passed.user, 1) {
+        Begun::Answered(match self.desk.ask(passed.sale, passed.user, 1, now) {
             Asked::Claimed(claim) => BuyAnswer::Claimed(claim.status),
             Asked::SoldOut => BuyAnswer::SoldOut,
             Asked::Overloaded => BuyAnswer::Refused(ProblemCode::Overloaded),
@@ -174,11 +185,19 @@ pub(crate) enum Begun<W> {
     Waiting(W),
 }
 
+/// When calls arrived that are judged together: the clock is read once for all of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// By the clock that calls are judged by.
+    pub(crate) now: Timestamp,
+    at: Instant,
+}
+
 /// A call in a batch.
 #[derive(Debug)]
 pub(crate) struct WaitingCall {
     waiting: Waiting,
-    started_at: Instant,
+    arrived_at: Instant,
 }
 
 /// The buy route as one thread uses it.
@@ -186,6 +205,14 @@ pub(crate) struct WaitingCall {
 pub struct ThreadBuyRoute {
     route: Arc<BuyRoute>,
     tally: Arc<Tally>,
+    last_sale: RefCell<LastSale>,
+}
+
+/// The sale that a thread was asked for last, which is mostly the next as well. What is on the board stays there.
+#[derive(Debug, Default)]
+struct LastSale {
+    id: String,
+    sale: Option<Arc<BoardSale>>,
 }
 
 impl ThreadBuyRoute {
@@ -197,27 +224,43 @@ impl ThreadBuyRoute {
         self.route.respond_counting(sale, headers, body, &self.tally).await
     }
 
+    /// Calls arrive now.
+    pub(crate) fn arrival(&self) -> Arrival {
+        Arrival { now: self.now(), at: Instant::now() }
+    }
+
     /// Answers one call whose body has arrived, as far as that needs no waiting.
-    pub(crate) fn begin(&self, call: &BuyCall<'_>) -> Begun<WaitingCall> {
-        let started_at = Instant::now();
-        match self.route.begin(call) {
+    pub(crate) fn begin(&self, call: &BuyCall<'_>, arrival: Arrival) -> Begun<WaitingCall> {
+        let last_sale = &mut *self.last_sale.borrow_mut();
+        match self.route.begin(call, last_sale.lookup(call.sale, &self.route), arrival.now) {
             Begun::Answered(answer) => {
-                self.tally.count(answer, started_at.elapsed());
+                self.tally.count(answer, arrival.at.elapsed());
                 Begun::Answered(answer)
             }
-            Begun::Waiting(waiting) => Begun::Waiting(WaitingCall { waiting, started_at }),
+            Begun::Waiting(waiting) => Begun::Waiting(WaitingCall { waiting, arrived_at: arrival.at }),
         }
     }
 
     /// The answer to a call in a batch.
     pub(crate) async fn finish(&self, call: WaitingCall) -> BuyAnswer {
         let answer = self.route.finish(call.waiting).await;
-        self.tally.count(answer, call.started_at.elapsed());
+        self.tally.count(answer, call.arrived_at.elapsed());
         answer
     }
 
     /// Now, by the clock that calls are judged by.
     pub(crate) fn now(&self) -> Timestamp {
         self.route.clock.now()
+    }
+}
+
+impl LastSale {
+    /// The sale with this id, as it is written in a path.
+    fn lookup(&mut self, id: &str, route: &BuyRoute) -> Option<&Arc<BoardSale>> {
+        if self.sale.is_none() || self.id != id {
+            self.sale = route.lookup(id);
+            id.clone_into(&mut self.id);
+        }
+        self.sale.as_ref()
     }
 }

@@ -49,6 +49,7 @@ mod openapi;
 mod pages;
 mod passwords;
 mod patience;
+mod plain_json;
 mod problem;
 mod routes;
 mod sale_cache;

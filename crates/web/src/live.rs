@@ -8,6 +8,7 @@ mod words;
 
 use std::sync::{Arc, OnceLock};
 
+use futures_util::FutureExt as _;
 use miaosha_app::Ports;
 use miaosha_app::board::{Board, BoardSale, News};
 use miaosha_app::follow::Listener;
@@ -66,7 +67,8 @@ impl Live {
         }
     }
 
-    /// Answers `watch` and `lookup` of somebody signed in, who may have a claim.
+    /// Answers `watch` and `lookup` of somebody signed in, who may have a claim: at once if this node knows it, which it
+    /// does for a crowd that connects before the opening, else when it is known.
     fn answer_with_claim(&self, server: &Server, ask: Ask, user: UserId, sale: Arc<BoardSale>, ack: Ack) {
         let (server, this) = (server.clone(), self.clone());
         let answer = async move {
@@ -92,7 +94,14 @@ impl Live {
             };
             server.acknowledge(ack, &[&words]);
         };
-        drop(self.tracker.spawn_on(answer, &self.runtime));
+        let mut answer = Box::pin(answer);
+        let is_answered = {
+            let _entered = self.runtime.enter();
+            (&mut answer).now_or_never().is_some()
+        };
+        if !is_answered {
+            drop(self.tracker.spawn_on(answer, &self.runtime));
+        }
     }
 }
 
@@ -130,7 +139,7 @@ impl Application for Live {
         };
         let tag = match auth.token {
             None => None,
-            Some(token) => match self.keyring.verify_session(&token, now) {
+            Some(token) => match self.keyring.verify_session(token.as_bytes(), now) {
                 Ok(session) => Some(session.user.get()),
                 Err(_) => return Admission::Refuse { reason_json: words::refusal("unauthenticated") },
             },

@@ -6,13 +6,14 @@
 
 mod claims;
 
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use miaosha_domain::ids::UserId;
 use miaosha_domain::time::Timestamp;
 use serde::Serialize;
+use sha2::Sha256;
 use thiserror::Error;
 
 use miaosha_app::model::Role;
@@ -27,7 +28,10 @@ pub const SESSION_LASTS: std::time::Duration = std::time::Duration::from_hours(2
 
 const KID_LEN_MAX: usize = 64;
 const TOKEN_LEN_MAX: usize = 1_024;
+const PAYLOAD_LEN_MAX: usize = TOKEN_LEN_MAX / 4 * 3;
 const SIGNATURE_LEN: usize = 32;
+/// As it is written: in base64, without padding.
+const SIGNATURE_TEXT_LEN: usize = 43;
 
 /// A signing secret and its name.
 #[derive(Clone)]
@@ -125,8 +129,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`TokenRefusal`]; also for a checkout token.
-    pub fn verify_session(&self, token: &str, now: Timestamp) -> Result<Session, TokenRefusal> {
-        let mut payload = [0; TOKEN_LEN_MAX];
+    pub fn verify_session(&self, token: &[u8], now: Timestamp) -> Result<Session, TokenRefusal> {
+        let mut payload = [0; PAYLOAD_LEN_MAX];
         let claims = self.open(Kind::Session, token, &mut payload).ok_or(TokenRefusal::Invalid)?;
         SessionClaims::read(claims, now)
     }
@@ -135,8 +139,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`TokenRefusal`]; also for a session token.
-    pub fn verify_checkout(&self, token: &str, now: Timestamp) -> Result<Checkout, TokenRefusal> {
-        let mut payload = [0; TOKEN_LEN_MAX];
+    pub fn verify_checkout(&self, token: &[u8], now: Timestamp) -> Result<Checkout, TokenRefusal> {
+        let mut payload = [0; PAYLOAD_LEN_MAX];
         let claims = self.open(Kind::Checkout, token, &mut payload).ok_or(TokenRefusal::Invalid)?;
         CheckoutClaims::read(claims, now)
     }
@@ -148,17 +152,16 @@ impl Keyring {
     }
 
     /// The payload of a token whose header and signature are right, decoded into `payload`.
-    fn open<'b>(&self, kind: Kind, token: &str, payload: &'b mut [u8; TOKEN_LEN_MAX]) -> Option<&'b [u8]> {
+    fn open<'b>(&self, kind: Kind, token: &[u8], payload: &'b mut [u8; PAYLOAD_LEN_MAX]) -> Option<&'b [u8]> {
         if token.len() > TOKEN_LEN_MAX {
             return None;
         }
-        let key = self.keys.iter().find(|key| token.starts_with(key.start(kind)))?;
-        let (signed, signature) = token.rsplit_once('.')?;
-        let encoded = signed.get(key.start(kind).len()..)?;
-        // Room for one byte more than a signature has, so that a longer one is seen.
-        let mut tag = [0; SIGNATURE_LEN + 1];
-        let tag_len = URL_SAFE_NO_PAD.decode_slice(signature, &mut tag).ok()?;
-        hmac::verify(&key.mac, signed.as_bytes(), &tag[..tag_len]).ok()?;
+        let mut starts = self.keys.iter().map(|key| key.start(kind));
+        let (start, rest) = starts.find_map(|start| Some((start, start.before(token)?)))?;
+        let (encoded, signature) = rest.split_at_checked(rest.len().checked_sub(1 + SIGNATURE_TEXT_LEN)?)?;
+        let mut tag = [0; SIGNATURE_LEN];
+        let tag_len = URL_SAFE_NO_PAD.decode_slice(signature.strip_prefix(b".")?, &mut tag).ok()?;
+        start.mac.clone().chain_update(encoded).verify_slice(&tag[..tag_len]).ok()?;
         let len = URL_SAFE_NO_PAD.decode_slice(encoded, payload).ok()?;
         Some(&payload[..len])
     }
@@ -188,9 +191,8 @@ fn header(kind: Kind, kid: &str) -> Header {
 struct Key {
     kid: String,
     signing: EncodingKey,
-    mac: hmac::Key,
-    session_start: String,
-    checkout_start: String,
+    session: Start,
+    checkout: Start,
 }
 
 impl Key {
@@ -204,25 +206,40 @@ impl Key {
         }
         Ok(Self {
             signing: EncodingKey::from_secret(&bytes),
-            mac: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
-            session_start: start(Kind::Session, &kid),
-            checkout_start: start(Kind::Checkout, &kid),
+            session: Start::new(Kind::Session, &kid, &bytes),
+            checkout: Start::new(Kind::Checkout, &kid, &bytes),
             kid,
         })
     }
 
-    /// What every token of this key and kind begins with: the encoded header and a dot.
-    fn start(&self, kind: Kind) -> &str {
+    fn start(&self, kind: Kind) -> &Start {
         match kind {
-            Kind::Session => &self.session_start,
-            Kind::Checkout => &self.checkout_start,
+            Kind::Session => &self.session,
+            Kind::Checkout => &self.checkout,
         }
     }
 }
 
-fn start(kind: Kind, kid: &str) -> String {
-    let header = serde_json::to_vec(&header(kind, kid)).expect("a header of three strings is JSON");
-    format!("{}.", URL_SAFE_NO_PAD.encode(header))
+/// What every token of one key and kind begins with.
+struct Start {
+    /// The encoded header and a dot.
+    text: String,
+    /// The signature's MAC after that: nothing that is the same for all tokens is hashed again for each.
+    mac: Hmac<Sha256>,
+}
+
+impl Start {
+    fn new(kind: Kind, kid: &str, secret: &[u8]) -> Self {
+        let header = serde_json::to_vec(&header(kind, kid)).expect("a header of three strings is JSON");
+        let text = format!("{}.", URL_SAFE_NO_PAD.encode(header));
+        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
+        Self { mac: mac.chain_update(&text), text }
+    }
+
+    /// The rest of a token that begins so.
+    fn before<'t>(&self, token: &'t [u8]) -> Option<&'t [u8]> {
+        token.strip_prefix(self.text.as_bytes())
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Office {
     }
 
     fn ask(&self, number: u64) -> Asked {
-        self.desk.ask(&self.sale, user(number), 1)
+        self.desk.ask(&self.sale, user(number), 1, self.node.clock.now())
     }
 
     fn wait(&self, number: u64) -> Waiting {
@@ -203,7 +203,7 @@ fn a_sale_without_room_keeps_no_other_sale_waiting() {
     let mut row = sale_row(1, 0);
     row.sale.id = SaleId::new(2).unwrap();
     let other = office.board.put(row, START);
-    assert!(matches!(office.desk.ask(&other, user(9), 1), Asked::Waiting(_)));
+    assert!(matches!(office.desk.ask(&other, user(9), 1, START), Asked::Waiting(_)));
     office.pass_window();
     assert_eq!(office.batches(), [[1], [9]]);
 }

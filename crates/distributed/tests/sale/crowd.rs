@@ -21,7 +21,8 @@ pub(crate) fn people(count: u64) -> Vec<UserId> {
 /// All ask at once, once. Returns how many requests were accepted; the others were answered from memory.
 pub(crate) async fn ask_once(process: &Process, people: &[UserId]) -> usize {
     let sale = process.sale();
-    let asked = people.iter().map(|user| process.desk.ask(&sale, *user, 1));
+    let now = process.ports.clock.now();
+    let asked = people.iter().map(|user| process.desk.ask(&sale, *user, 1, now));
     let waiting = asked.filter_map(|asked| match asked {
         Asked::Waiting(waiting) => Some(waiting.accepted()),
         Asked::Claimed(_) | Asked::SoldOut | Asked::Queued => None,

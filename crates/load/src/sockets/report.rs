@@ -3,7 +3,7 @@
 use super::broadcasts::{BroadcastReport, merge};
 use super::worker::SocketsSummary;
 use crate::cli::SocketsArgs;
-use crate::crowd::CrowdCounts;
+use crate::crowd::{CrowdCounts, QuestionTally, QuestionsSecond};
 use crate::html::{Counts, Line, Page, Plot};
 use crate::latency::{Latency, LatencyReport};
 use crate::memory::MemoryReport;
@@ -23,6 +23,10 @@ pub(crate) struct SocketsReport {
     pub(crate) connect_rate_asked_per_s: f64,
     pub(crate) ended_by: EndedBy,
     pub(crate) elapsed_s: f64,
+    /// When the first process began to connect, in microseconds since the Unix epoch.
+    pub(crate) started_us: Option<i64>,
+    /// When the last socket had connected.
+    pub(crate) connected_us: Option<i64>,
     pub(crate) counts: CrowdCounts,
     /// Refused, failed or lost, of those asked for.
     pub(crate) error_share: f64,
@@ -32,6 +36,10 @@ pub(crate) struct SocketsReport {
     /// From a connection's start until it watched the sale.
     pub(crate) connect_latency: LatencyReport,
     pub(crate) broadcasts: Vec<BroadcastReport>,
+    /// Of the questions asked by `--ask-rate`, from when they were due to their answer.
+    pub(crate) questions: LatencyReport,
+    pub(crate) questions_unanswered: u64,
+    pub(crate) questions_by_second: Vec<QuestionsSecond>,
     /// The event that everyone was to hear.
     pub(crate) expect: Option<String>,
     /// Sockets held at the end that have not heard it.
@@ -68,7 +76,9 @@ impl SocketsReport {
         let mut counts = CrowdCounts::default();
         let mut connect_latency = Latency::fine();
         let mut expected_missed = 0;
+        let mut questions = QuestionTally::default();
         for summary in &summaries {
+            questions.add(&summary.questions);
             counts.add(&summary.counts);
             connect_latency.add(&summary.connect_latency);
             expected_missed += summary.expected_missed;
@@ -85,6 +95,8 @@ impl SocketsReport {
             connect_rate_asked_per_s: args.crowd.connect_rate,
             ended_by,
             elapsed_s: elapsed.as_secs_f64(),
+            started_us,
+            connected_us,
             error_share: share(
                 counts.refused_len() + counts.failed_len() + counts.lost_len(),
                 args.count.into(),
@@ -93,6 +105,9 @@ impl SocketsReport {
             connect_rate_per_s,
             connect_latency: connect_latency.report(),
             broadcasts: merge(summaries.into_iter().flat_map(|summary| summary.broadcasts).collect()),
+            questions: questions.latency(),
+            questions_unanswered: questions.unanswered(),
+            questions_by_second: questions.seconds(),
             expected_missed: args.expect.is_some().then_some(expected_missed),
             expect: args.expect.clone(),
             counts,
@@ -179,6 +194,14 @@ impl fmt::Display for SocketsReport {
         writeln!(out, "pings       {} answered", counts.pings)?;
         for broadcast in &self.broadcasts {
             write_broadcast(out, broadcast)?;
+        }
+        if self.questions.count > 0 || self.questions_unanswered > 0 {
+            write_latency(out, "question", &self.questions)?;
+            writeln!(
+                out,
+                "questions   {} answered, {} not",
+                self.questions.count, self.questions_unanswered
+            )?;
         }
         if let (Some(event), Some(missed)) = (&self.expect, self.expected_missed) {
             writeln!(

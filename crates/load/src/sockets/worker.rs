@@ -2,7 +2,7 @@
 
 use super::broadcasts::{BroadcastBook, BroadcastHeard};
 use crate::clock::Clock;
-use crate::crowd::{Audience, Crowd, CrowdCounts, CrowdPlan};
+use crate::crowd::{Audience, Crowd, CrowdCounts, CrowdPlan, QuestionTally, Questions};
 use crate::fleet::{FIGURES_STEP, Orders, Said, say};
 use crate::latency::Latency;
 use crate::tokens::Tokens;
@@ -21,6 +21,8 @@ pub(crate) struct SocketsTask {
     pub(crate) crowd: CrowdPlan,
     /// The event that everyone should hear.
     pub(crate) expect: Option<String>,
+    /// Questions a second, once all are connected or have failed to.
+    pub(crate) ask_rate_per_s: Option<f64>,
 }
 
 /// How far a process is.
@@ -43,6 +45,7 @@ pub(crate) struct SocketsSummary {
     pub(crate) broadcasts: Vec<BroadcastHeard>,
     /// Sockets held at the end that did not hear what was expected.
     pub(crate) expected_missed: u64,
+    pub(crate) questions: QuestionTally,
 }
 
 /// Works until the parent says stop.
@@ -57,13 +60,16 @@ pub(crate) fn work(task: SocketsTask, tokens: Option<Tokens>, orders: Orders) ->
     let mut next_figures = started + FIGURES_STEP;
     while !is_stopped.load(Ordering::Relaxed) {
         crowd.turn(TURN_MAX).context("the reactor failed")?;
+        if crowd.questions.is_none() && crowd.is_settled() {
+            crowd.questions = task.ask_rate_per_s.map(|rate| Questions::new(rate, Instant::now()));
+        }
         if Instant::now() >= next_figures {
             next_figures += FIGURES_STEP;
             let figures = SocketsFigures { counts: crowd.counts.clone(), heard: crowd.audience.heard };
             say::<_, SocketsSummary>(&Said::Figures(figures))?;
         }
     }
-    let Crowd { counts, connect_latency, connected_at, audience, .. } = crowd;
+    let Crowd { counts, connect_latency, connected_at, audience, questions, .. } = crowd;
     let summary = SocketsSummary {
         counts,
         connect_latency,
@@ -71,6 +77,7 @@ pub(crate) fn work(task: SocketsTask, tokens: Option<Tokens>, orders: Orders) ->
         connected_us: connected_at.map(|at| clock.unix_us(at)),
         expected_missed: audience.expected_missed(),
         broadcasts: audience.book.into_heard(&clock),
+        questions: questions.map(Questions::into_tally).unwrap_or_default(),
     };
     say::<SocketsFigures, _>(&Said::Summary(summary))
 }

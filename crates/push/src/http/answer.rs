@@ -30,6 +30,7 @@ pub(super) fn refusal(refusal: Refusal) -> Response<Full<Bytes>> {
         Refusal::BadRequest => (StatusCode::BAD_REQUEST, 3, "Bad request"),
         Refusal::UnsupportedProtocolVersion => (StatusCode::BAD_REQUEST, 5, "Unsupported protocol version"),
         Refusal::Full => (StatusCode::SERVICE_UNAVAILABLE, 4, "Too many connections"),
+        Refusal::NoMemory => (StatusCode::SERVICE_UNAVAILABLE, 4, "No memory for more connections"),
         Refusal::TooManyConnects => (StatusCode::SERVICE_UNAVAILABLE, 4, "Too many connections at once"),
     };
     let mut response = with_status(status, format!(r#"{{"code":{code},"message":"{message}"}}"#));

@@ -13,6 +13,7 @@ use super::{Key, Layer, Reactor};
 use crate::application::{
     Ack, Admission, Application, ClientAck, ClientEvent, ConnectRequest, DisconnectReason, SocketId,
 };
+use crate::command::Mailing;
 use crate::counters::count;
 use crate::engine::application::Message;
 use crate::socketio::attachments::{Gathering, are_placeholders_valid};
@@ -203,6 +204,21 @@ impl Reactor {
                 self.send_frames(key, &encode::refused(&namespace, &reason_json));
             }
             Admission::Later => {}
+        }
+    }
+
+    /// Sends to everyone here what the embedder has for them.
+    pub(super) fn send_mailing(&mut self, mailing: &Mailing) {
+        for (place, tag) in mailing.tags.iter().enumerate() {
+            let recipients: Vec<Key> = self.tagged(mailing.namespace, *tag).collect();
+            let Some(&first) = recipients.first() else { continue };
+            let frames = self.guarded(first, |_server| (mailing.frames)(place));
+            for key in recipients {
+                match &frames {
+                    Some(frames) => self.send_frames(key, frames),
+                    None => self.doom(key, DisconnectReason::ApplicationPanic),
+                }
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::command::{PollAnswer, Refusal};
 use crate::engine::packet::Packet;
 use crate::engine::payload::{Entry, read_payload, write_payload};
 use crate::engine::session_id::SessionId;
-use crate::server::Reservation;
+use crate::intake::Reservation;
 
 const POST_ANSWER: &str = "ok";
 

@@ -18,7 +18,7 @@ use crate::command::Refusal;
 use crate::counters::count;
 use crate::engine::packet::{Handshake, Packet};
 use crate::engine::session_id::{SECRET_BYTES, SessionId};
-use crate::server::Reservation;
+use crate::intake::Reservation;
 use crate::socketio::encode::Frames;
 use crate::websocket::decoder::{Decoder, Message};
 use crate::websocket::frame::{Opcode, server_close_frame, server_frame};

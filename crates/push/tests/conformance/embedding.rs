@@ -1,11 +1,13 @@
 //! What an embedder may rely on: addressing, order, limits, isolation, and the end.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use miaosha_push::{
-    Admission, Application, ClientEvent, Config, ConnectRequest, DisconnectReason, Random, Server, SocketId,
+    Admission, Application, ClientEvent, Config, ConnectRequest, DisconnectReason, Memory, Random, Server,
+    SocketId,
 };
 
 use crate::client::{DEADLINE, Site, Socket, wait_until};
@@ -93,9 +95,43 @@ fn a_tag_reaches_all_sockets_of_its_number_on_all_threads() {
 fn a_batch_gives_each_tag_its_own_argument() {
     let (site, _heard) = start(Config { reactors: 2, ..Config::default() });
     let mut sockets: Vec<Socket> = (0..8).map(|tag| joined(&site, &format!(r#"{{"tag":{tag}}}"#))).collect();
-    site.sockets.emit_many("/", "claim", (0..1000_u64).map(|tag| (tag, format!("[{tag}]"))));
+    let made = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&made);
+    site.sockets.emit_many("/", "claim", (0..1000).collect(), move |tag| {
+        counter.fetch_add(1, Relaxed);
+        format!("[{tag}]")
+    });
     for (tag, socket) in sockets.iter_mut().enumerate() {
         assert_eq!(socket.text(), format!(r#"42["claim",[{tag}]]"#));
+    }
+    assert_eq!(made.load(Relaxed), sockets.len(), "nothing is made for who is not here");
+}
+
+#[test]
+fn many_tags_are_told_the_same_and_nobody_else_is() {
+    let (site, _heard) = start(Config { reactors: 2, ..Config::default() });
+    let mut sockets: Vec<Socket> = (0..8).map(|tag| joined(&site, &format!(r#"{{"tag":{tag}}}"#))).collect();
+    site.sockets.tags("/", [0, 1, 2, 3, 99]).emit("claim", &["1"]);
+    site.sockets.everyone("/").emit("end", &[]);
+    for socket in &mut sockets[..4] {
+        assert_eq!(socket.text(), r#"42["claim",1]"#);
+    }
+    for socket in &mut sockets {
+        assert_eq!(socket.text(), r#"42["end"]"#);
+    }
+}
+
+#[test]
+fn an_argument_that_panics_ends_the_connections_it_was_for() {
+    let (site, _heard) = start(Config::default());
+    let mut unlucky = [joined(&site, r#"{"tag":7}"#), joined(&site, r#"{"tag":7}"#)];
+    let mut other = joined(&site, r#"{"tag":8}"#);
+    site.sockets.emit_many("/", "claim", vec![7, 8], |place| {
+        if place == 0 { panic!("as the test asked") } else { "1".to_owned() }
+    });
+    assert_eq!(other.text(), r#"42["claim",1]"#);
+    for socket in &mut unlucky {
+        socket.expect_close();
     }
 }
 
@@ -110,7 +146,7 @@ fn one_caller_is_heard_in_its_order_whatever_the_address() {
         server.emit(id, "a", &[&number]);
         server.room("/", "room").emit("b", &[&number]);
         server.tag("/", 7).emit("c", &[&number]);
-        server.emit_many("/", "d", [(7, &number)]);
+        server.emit_many("/", "d", vec![7], move |_| number.clone());
     }
     for number in 0..50 {
         for name in ["a", "b", "c", "d"] {
@@ -224,6 +260,32 @@ fn more_connects_than_the_rate_are_refused() {
     assert!(answer.head.contains("retry-after: 1"), "{}", answer.head);
     let counts = site.sockets.counts();
     assert_eq!((counts.refused_rate, counts.connections), (1, 0));
+}
+
+/// A memory that has room for as long as the test says so.
+#[derive(Default)]
+struct Roomy(AtomicBool);
+
+impl Memory for Roomy {
+    fn has_room(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+#[test]
+fn without_memory_newcomers_are_refused_and_nobody_is_lost() {
+    let memory = Arc::new(Roomy(true.into()));
+    let (site, _heard) = start(Config { memory: Arc::clone(&memory) as _, ..Config::default() });
+    let mut first = joined(&site, "");
+    memory.0.store(false, Relaxed);
+    let target = "/socket.io/?EIO=4&transport=polling";
+    wait_until("a refusal", || site.get(target).status == 503);
+    assert_eq!(site.try_websocket(&target.replace("polling", "websocket")).err(), Some(503));
+    assert!(site.sockets.counts().refused_memory >= 2);
+    first.send(r#"421["join"]"#);
+    assert_eq!(first.text(), "431[]");
+    memory.0.store(true, Relaxed);
+    wait_until("room", || site.get(target).status == 200);
 }
 
 #[test]

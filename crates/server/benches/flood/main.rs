@@ -2,9 +2,12 @@
 //!
 //! The whole fleet runs behind Nginx on two cores of this machine. Core 0 has what the flood goes through: the generator,
 //! Nginx, a publisher. Core 1 has all else, and the probes that measure from outside. The probes run first alone, then
-//! under the flood. Read next: `stage` (the site and its people), `probe` (what is measured), `generator` (the flood), `report`.
+//! under the flood. Read next: `stage` (the site and its people), `probe` (what is measured), `report`. What all
+//! benchmarks share is in `../support`.
 
 mod figures;
+#[path = "../support/generator.rs"]
+#[expect(dead_code, reason = "another benchmark uses the rest of it")]
 mod generator;
 #[path = "../../tests/support/http.rs"]
 #[expect(dead_code, reason = "tests use the rest of it")]
@@ -12,7 +15,11 @@ mod generator;
 mod http;
 mod probe;
 mod report;
+#[path = "../support/sales.rs"]
+mod sales;
 mod stage;
+#[path = "../support/usage.rs"]
+#[expect(dead_code, reason = "another benchmark uses the rest of it")]
 mod usage;
 
 use std::fs::File;
@@ -24,7 +31,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 
-use crate::generator::Generator;
+use crate::generator::{Generator, Load, Pace};
 use crate::probe::sample;
 use crate::report::{Flooded, Idle, Report, Run};
 use crate::stage::Stage;
@@ -34,6 +41,9 @@ use crate::usage::Reading;
 const FLOOD_CORE: u16 = 0;
 /// All else.
 const SITE_CORE: u16 = 1;
+
+/// How much longer than the measurement the flood lasts.
+const LONGER: Duration = Duration::from_secs(2);
 
 /// Rates of `--ladder`, a second.
 const LADDER_PER_S: [u32; 14] = [
@@ -148,7 +158,16 @@ fn measure_flooded(options: &Options, stage: &mut Stage, rate: u32) -> anyhow::R
     let plans = stage.plan_probes(span)?;
     let sale = stage.open_sale_for_the_flood(rate)?;
     let complaints_before = stage.complaints()?.len();
-    let generator = Generator::start(stage, &sale, rate, options.connections, span)?;
+    let generator = Generator::start(&Load {
+        base: &stage.base(),
+        sale: &sale,
+        tokens: stage.tokens(),
+        connections: options.connections,
+        // Longer than the measurement, so that what it used can be read while it runs.
+        pace: Pace::ByTheClock { rate, span: span + LONGER },
+        core: Some(FLOOD_CORE),
+        report: stage.directory().join("flood.json"),
+    })?;
     let before = Reading::take(&stage.processes(Some(generator.process())))?;
     let probes = sample(&stage.base(), &plans)?;
     // While the generator still runs: what it used is gone with it.

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::generator::{Flood, Requests};
+use crate::generator::{LoadReport, Requests};
 use crate::probe::Probe;
-use crate::usage::Usage;
+use crate::usage::{Usage, approximate};
 
 /// How much slower than on the idle site the slowest of a hundred may be.
 const P99_RATIO_MAX: f64 = 2.0;
@@ -34,7 +34,7 @@ pub(crate) struct Idle {
 /// The site under a flood.
 #[derive(Debug, Serialize)]
 pub(crate) struct Flooded {
-    pub(crate) flood: Flood,
+    pub(crate) flood: LoadReport,
     pub(crate) probes: Vec<Probe>,
     pub(crate) usage: Usage,
     /// What Nginx wrote into its error log meanwhile.
@@ -155,10 +155,11 @@ impl fmt::Display for Flooded {
     }
 }
 
-impl fmt::Display for Flood {
+impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Requests { sent, not_sent, failed, .. } = self.requests;
-        let (rate, error_percent) = (self.rate_asked_per_s, 100.0 * self.error_share);
+        let error_percent = 100.0 * self.error_share;
+        let rate = self.rate_asked_per_s.unwrap_or_default();
         writeln!(f, "flood       {rate}/s asked for, {:.1} s", self.elapsed_s)?;
         writeln!(
             f,
@@ -187,21 +188,4 @@ impl fmt::Display for Probe {
         }
         Ok(())
     }
-}
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shares: Vec<_> =
-            self.processes.iter().map(|(name, share)| format!("{name} {share:.0} %")).collect();
-        writeln!(f, "  of a core {}, others {:.0} %", shares.join(", "), self.others)?;
-        for (core, (busy, stolen)) in self.cores_busy.iter().zip(&self.cores_stolen).enumerate() {
-            write!(f, "  core {core}: {busy:.0} % busy, {stolen:.0} % stolen;")?;
-        }
-        writeln!(f, "  load {:.2}", self.load)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact to 2^52, and only shown")]
-fn approximate(count: u64) -> f64 {
-    count as f64
 }

@@ -2,19 +2,19 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 use hyper::Method;
-use miaosha_testkit::services::{PATIENCE, Service, Services, Site, SitePlan};
+use miaosha_testkit::services::{PATIENCE, Place, Service, Services, Site, SitePlan};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::http::Http;
 use crate::probe::{Call, Plan};
+use crate::sales::{SalePlan, ask};
 use crate::usage::Process;
 use crate::{FLOOD_CORE, SITE_CORE};
 
@@ -54,8 +54,8 @@ impl Stage {
         let mut plan = SitePlan::new(env!("CARGO_BIN_EXE_miaosha"), services.addresses(), DATABASE);
         plan.settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         plan.processes = [1; 4];
-        plan.cores = [Some(FLOOD_CORE), Some(SITE_CORE), Some(SITE_CORE), Some(SITE_CORE)];
-        plan.front.core = Some(FLOOD_CORE);
+        plan.places = [FLOOD_CORE, SITE_CORE, SITE_CORE, SITE_CORE].map(Place::on);
+        plan.front.place = Place::on(FLOOD_CORE);
         let site = Site::start(plan)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let directory = tempfile::tempdir()?;
@@ -122,7 +122,7 @@ impl Stage {
 
     /// Recounts a sale. An error if an invariant is broken.
     pub(crate) fn verify(&self, sale: &str) -> anyhow::Result<()> {
-        self.ask(&["sale", "verify", sale]).map(drop)
+        ask(self.site.command(), &["sale", "verify", sale]).map(drop)
     }
 
     /// The calls of `span`: people look at the list, sign in, and pay what they have reserved in a sale of their own.
@@ -160,7 +160,7 @@ impl Stage {
         let first = self.people + 1;
         self.people += u64::from(count);
         let range = format!("{first}..{}", self.people);
-        let tokens = self.ask(&["token", "mint", "--users", &range])?;
+        let tokens = ask(self.site.command(), &["token", "mint", "--users", &range])?;
         let http = self.visitor();
         self.runtime.block_on(async {
             let buyers = tokens.lines().map(|token| reserve_one(&http, &sale, token));
@@ -170,25 +170,7 @@ impl Stage {
 
     /// Plans a sale of `stock` units and waits until it is open.
     fn open_sale(&self, stock: u32) -> anyhow::Result<String> {
-        let stock = stock.to_string();
-        let planned = self.ask(&[
-            "sale",
-            "create",
-            "--title",
-            "Console",
-            "--stock",
-            &stock,
-            "--starts-in",
-            "1s",
-            "--hold",
-            "3h",
-            "--lasts",
-            "4h",
-            "--price",
-            "199.00",
-        ])?;
-        let planned: Value = serde_json::from_str(&planned)?;
-        let sale = planned["id"].as_str().context("a sale has an id")?.to_owned();
+        let sale = SalePlan { stock, standby: None }.plan(self.site.command())?;
         let path = format!("/api/v1/sales/{sale}");
         let http = self.visitor();
         let deadline = Instant::now() + PATIENCE;
@@ -208,15 +190,6 @@ impl Stage {
     /// closed.
     fn visitor(&self) -> Http {
         Http::of(self.base())
-    }
-
-    /// What a command of the binary prints.
-    fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let Output { status, stdout, stderr } = self.site.command().args(arguments).output()?;
-        if !status.success() {
-            bail!("miaosha {}: {}", arguments.join(" "), String::from_utf8_lossy(&stderr));
-        }
-        Ok(String::from_utf8(stdout)?)
     }
 }
 

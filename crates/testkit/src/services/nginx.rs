@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::client::ask;
 use super::daemon::{Daemon, Service};
 use super::port::Port;
-use super::process::guarded_on;
+use super::process::{Place, guarded_at};
 use super::scratch::Scratch;
 use super::waiting::answers;
 
@@ -52,14 +52,14 @@ pub struct PushNode {
 }
 
 /// What a test may choose; the default is what an operator gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NginxOptions {
     /// Where to listen on 127.0.0.1; a free port if `None`.
     pub port: Option<u16>,
     /// Whether `limits.conf` is included.
     pub is_limited: bool,
-    /// The core that it is bound to; any if `None`.
-    pub core: Option<u16>,
+    /// Where it runs.
+    pub place: Place,
 }
 
 impl Nginx {
@@ -69,11 +69,29 @@ impl Nginx {
         let port = options.port.map_or_else(Port::lease, Port::lease_exactly)?;
         let directory = scratch.path().to_owned();
         fs::write(directory.join("upstreams.conf"), upstreams(fleet)?)?;
-        fs::write(directory.join("nginx.conf"), main_configuration(&directory, port.address(), options))?;
-        check(command(&directory, options.core)())?;
+        let servers = site_server(&directory, port.address(), options.is_limited);
+        Self::serve(scratch, port, options.place, &servers)
+    }
 
+    /// Starts one that answers every request with this JSON, whatever it asks for: what other servers are measured by.
+    pub fn start_answering(json: &str, place: Place) -> anyhow::Result<Self> {
+        let scratch = Scratch::new("nginx")?;
+        let port = Port::lease()?;
+        let server = format!(
+            "default_type application/json;\n\
+             keepalive_requests 1000000000;\n\
+             server {{ listen {} backlog=4096; return 200 '{json}'; }}\n",
+            port.address(),
+        );
+        Self::serve(scratch, port, place, &server)
+    }
+
+    fn serve(scratch: Scratch, port: Port, place: Place, servers: &str) -> anyhow::Result<Self> {
+        let directory = scratch.path().to_owned();
+        fs::write(directory.join("nginx.conf"), main_configuration(&directory, servers))?;
+        let launch = command(&directory, place);
+        check(launch())?;
         let address = port.address();
-        let launch = command(&directory, options.core);
         let daemon = Daemon::new("nginx", port, &directory, launch, move || answers(address));
         daemon.start()?;
         Ok(Self { daemon, scratch })
@@ -91,10 +109,10 @@ impl Service for Nginx {
     }
 }
 
-fn command(directory: &Path, core: Option<u16>) -> impl Fn() -> Command + use<> {
+fn command(directory: &Path, place: Place) -> impl Fn() -> Command + use<> {
     let directory = directory.to_owned();
     move || {
-        let mut command = guarded_on(core, "nginx");
+        let mut command = guarded_at(&place, "nginx");
         command.arg("-p").arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
         command.arg("-e").arg(directory.join("error.log"));
         command
@@ -106,9 +124,8 @@ fn check(mut command: Command) -> anyhow::Result<()> {
     ask(command.arg("-t")).context("the configuration, or is nginx installed?").map(drop)
 }
 
-fn main_configuration(directory: &Path, listen: SocketAddr, options: NginxOptions) -> String {
+fn main_configuration(directory: &Path, servers: &str) -> String {
     let directory = directory.display();
-    let limits = if options.is_limited { format!("include {DEPLOYED}/limits.conf;") } else { String::new() };
     format!(
         "daemon off;\n\
          master_process off;\n\
@@ -122,13 +139,21 @@ fn main_configuration(directory: &Path, listen: SocketAddr, options: NginxOption
              fastcgi_temp_path {directory}/fastcgi;\n\
              uwsgi_temp_path {directory}/uwsgi;\n\
              scgi_temp_path {directory}/scgi;\n\
-             include {DEPLOYED}/miaosha.conf;\n\
-             include {directory}/upstreams.conf;\n\
-             {limits}\n\
-             server {{\n\
-                 listen {listen} backlog=4096;\n\
-                 include {DEPLOYED}/routes.conf;\n\
-             }}\n\
+             {servers}\
+         }}\n",
+    )
+}
+
+fn site_server(directory: &Path, listen: SocketAddr, is_limited: bool) -> String {
+    let directory = directory.display();
+    let limits = if is_limited { format!("include {DEPLOYED}/limits.conf;") } else { String::new() };
+    format!(
+        "include {DEPLOYED}/miaosha.conf;\n\
+         include {directory}/upstreams.conf;\n\
+         {limits}\n\
+         server {{\n\
+             listen {listen} backlog=4096;\n\
+             include {DEPLOYED}/routes.conf;\n\
          }}\n",
     )
 }

@@ -4,6 +4,7 @@
 //! Not for restarting or readiness: see [`super::daemon`].
 
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -25,28 +26,47 @@ struct Ending {
     changed: Condvar,
 }
 
+/// Where a process runs, and what it may use. By default wherever the thread that starts it may run, and as much as that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The cores that it is bound to, with all that it starts. A process of the site makes as many threads as it has cores.
+    pub cores: Vec<u16>,
+    /// The control groups that it is in from its beginning: the file `cgroup.procs` of each.
+    pub groups: Vec<PathBuf>,
+}
+
+impl Place {
+    /// On one core.
+    pub fn on(core: u16) -> Self {
+        Self { cores: vec![core], groups: Vec::new() }
+    }
+}
+
 /// A command that runs `program` so that it is killed when the starting process ends in any way. Further arguments,
 /// variables and streams are the caller's.
 ///
 /// `/usr/sbin` is searched too: servers live there, and a developer's `PATH` often lacks it.
 pub(crate) fn guarded(program: &str) -> Command {
-    guarded_on(None, program)
+    guarded_at(&Place::default(), program)
 }
 
-/// The same, bound to one core with all that it starts; wherever the starting thread may run if `None`.
-pub(crate) fn guarded_on(core: Option<u16>, program: &str) -> Command {
+/// The same, at a place.
+pub(crate) fn guarded_at(place: &Place, program: &str) -> Command {
     // The signal is not sent for a parent that was gone before it was asked for; hence the look at the parent.
     // As for open files: some machines allow a thousand million, and Erlang makes room for each.
     const EXEC_IF_PARENT_LIVES: &str = r#"
         [ "$PPID" = "$0" ] || exit 1
+        while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done
+        shift
         ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -H -n)"
         PATH=$PATH:/usr/sbin:/sbin
         exec "$@""#;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "sh", "-c", EXEC_IF_PARENT_LIVES]);
-    command.arg(std::process::id().to_string());
-    if let Some(core) = core {
-        command.args(["taskset", "--cpu-list", &core.to_string()]);
+    command.arg(std::process::id().to_string()).args(&place.groups).arg("--");
+    if !place.cores.is_empty() {
+        let cores: Vec<_> = place.cores.iter().map(u16::to_string).collect();
+        command.args(["taskset", "--cpu-list", &cores.join(",")]);
     }
     command.arg(program);
     command

@@ -16,10 +16,13 @@ use super::Addresses;
 use super::daemon::{Daemon, Service};
 use super::nginx::{Fleet, Nginx, NginxOptions, PushNode};
 use super::port::Port;
-use super::process::guarded_on;
+use super::process::{Place, guarded_at};
 
 /// A key for tests and for trying things out: whoever has this file can sign in as anybody.
 const SIGNING_KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// In the order in which a plan lists what belongs to them.
+const ROLES: [&str; 4] = ["publisher", "push", "consumer", "general"];
 
 /// What a site is made of.
 #[derive(Debug, Clone)]
@@ -32,11 +35,12 @@ pub struct SitePlan {
     pub name: String,
     /// Processes of each role: publisher, push, consumer, general.
     pub processes: [u16; 4],
-    /// The core that the processes of each role are bound to, in the same order; any if `None`. A process makes as many
-    /// threads as it has cores.
-    pub cores: [Option<u16>; 4],
+    /// Where the processes of each role run, in the same order.
+    pub places: [Place; 4],
     /// Further settings, as environment variables.
     pub settings: Vec<(String, String)>,
+    /// Of the processes of each role besides, in the same order; they win.
+    pub role_settings: [Vec<(String, String)>; 4],
     /// What Nginx does.
     pub front: NginxOptions,
     /// Whether a process of role `general` makes the demo's accounts and sales.
@@ -51,8 +55,9 @@ impl SitePlan {
             services,
             name: name.into(),
             processes: [2; 4],
-            cores: [None; 4],
+            places: std::array::from_fn(|_| Place::default()),
             settings: Vec::new(),
+            role_settings: Default::default(),
             front: NginxOptions::default(),
             is_demo: false,
         }
@@ -63,6 +68,27 @@ impl SitePlan {
         let mut command = Command::new(&self.binary);
         command.envs(self.environment()).arg("--data-dir").arg(data_dir);
         command
+    }
+
+    /// Brings the database up to date, and makes it if it is missing.
+    pub fn migrate(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let migrated = self.command(data_dir).arg("migrate").output()?;
+        ensure!(migrated.status.success(), "miaosha migrate: {}", String::from_utf8_lossy(&migrated.stderr));
+        Ok(())
+    }
+
+    /// Starts one process of the site and waits until it is ready, for whoever wants no whole site. Its log and its data
+    /// go to `directory`. Of those that run, no two have one number.
+    pub fn start_node(
+        &self,
+        directory: &Path,
+        role: &str,
+        number: u16,
+        place: Place,
+    ) -> anyhow::Result<Node> {
+        let node = Node::spawn(self, directory, role, place, number)?;
+        node.daemon.wait_until_ready()?;
+        Ok(node)
     }
 
     /// The site's settings, as environment variables.
@@ -113,19 +139,18 @@ impl Site {
     /// Brings the database up to date, starts every process, and waits until each is ready.
     pub fn start(plan: SitePlan) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
-        let migrated = plan.command(directory.path()).arg("migrate").output()?;
-        ensure!(migrated.status.success(), "miaosha migrate: {}", String::from_utf8_lossy(&migrated.stderr));
+        plan.migrate(directory.path())?;
         let mut number = 0;
-        let mut nodes = |role: &str, index: usize| -> anyhow::Result<Vec<Node>> {
+        let mut nodes = |index: usize| -> anyhow::Result<Vec<Node>> {
             let numbers = number..number + plan.processes[index];
             number = numbers.end;
-            let core = plan.cores[index];
-            numbers.map(|number| Node::spawn(&plan, directory.path(), role, core, number)).collect()
+            let (role, place) = (ROLES[index], &plan.places[index]);
+            numbers.map(|number| Node::spawn(&plan, directory.path(), role, place.clone(), number)).collect()
         };
-        let publishers = nodes("publisher", 0)?;
-        let push = nodes("push", 1)?;
-        let consumers = nodes("consumer", 2)?;
-        let general = nodes("general", 3)?;
+        let publishers = nodes(0)?;
+        let push = nodes(1)?;
+        let consumers = nodes(2)?;
+        let general = nodes(3)?;
         let site_nodes = publishers.iter().chain(&push).chain(&consumers).chain(&general);
         for node in site_nodes {
             node.daemon.wait_until_ready()?;
@@ -136,7 +161,7 @@ impl Site {
             push: push.iter().map(|node| PushNode { node: node.number, address: node.address() }).collect(),
             general: addresses(&general),
         };
-        let front = Nginx::start(&fleet, plan.front).context("Nginx")?;
+        let front = Nginx::start(&fleet, plan.front.clone()).context("Nginx")?;
         Ok(Self { plan, publishers, push, consumers, general, front, directory })
     }
 
@@ -177,7 +202,7 @@ impl Node {
         plan: &SitePlan,
         directory: &Path,
         role: &str,
-        core: Option<u16>,
+        place: Place,
         number: u16,
     ) -> anyhow::Result<Self> {
         let port = Port::lease()?;
@@ -185,7 +210,9 @@ impl Node {
         let name = format!("{role}-{number}");
         let data_dir = directory.join(&name);
         let binary = plan.binary.to_str().context("the path of the binary is no text")?.to_owned();
-        let environment = plan.environment();
+        let index = ROLES.iter().position(|known| *known == role).context("no such role")?;
+        let mut environment = plan.environment();
+        environment.extend(plan.role_settings[index].iter().cloned());
         let mut arguments = vec!["serve".to_owned(), "--roles".to_owned(), role.to_owned()];
         arguments.extend(["--listen".to_owned(), address.to_string()]);
         // Of several, the first: the sales come round once.
@@ -193,7 +220,7 @@ impl Node {
             arguments.push("--demo".to_owned());
         }
         let launch = move || {
-            let mut command = guarded_on(core, &binary);
+            let mut command = guarded_at(&place, &binary);
             command.args(&arguments).arg("--data-dir").arg(&data_dir).envs(environment.clone());
             command.env("MIAOSHA_NODE", number.to_string());
             command

@@ -129,7 +129,8 @@ impl WebNode {
     pub(super) async fn request(&self, user: UserId) -> RequestAnswer {
         let Some(sale) = self.sale() else { return RequestAnswer::Perhaps };
         self.world.state().hear_board(self.process, sale.book().version);
-        match check_window(&sale, self.ports.clock.now()) {
+        let now = self.ports.clock.now();
+        match check_window(&sale, now) {
             Err(WindowRefusal::NotOpen) => {
                 self.told(Mark::ToldNotOpen);
                 return RequestAnswer::NotNow;
@@ -145,7 +146,7 @@ impl WebNode {
             Ok(()) => {}
         }
         let book = sale.book();
-        let (mark, answer) = match self.desk.ask(&sale, user, 1) {
+        let (mark, answer) = match self.desk.ask(&sale, user, 1, now) {
             Asked::Claimed(claim) => {
                 self.world.state().hear_told(&claim, "an answer");
                 (Mark::ToldClaim, RequestAnswer::Claim(claim))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use socket2::Socket;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -37,13 +37,12 @@ pub(super) struct Thread {
 impl Thread {
     /// Serves until `draining`, and until connections have finished or may take no longer.
     pub(super) fn serve(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .max_io_events_per_tick(1_024)
-            .build()?;
-        let tasks = LocalSet::new();
-        runtime.block_on(tasks.run_until(self.accept()))
+            .build_local(LocalOptions::default())?;
+        runtime.block_on(self.accept())
     }
 
     async fn accept(self) -> io::Result<()> {

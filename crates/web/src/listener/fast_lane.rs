@@ -1,5 +1,5 @@
 //! The calls of a crowd on one connection: read into a buffer that all connections of the thread share, judged at once, and
-//! answered with one write, without hyper and without allocating. The first thing that is not such a call ends it.
+//! answered with one write, without hyper and without allocating. Whatever else comes is left to hyper.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use miaosha_domain::time::Timestamp;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::answer_writer::{AnswerWriter, Closes};
 use super::plain::{self, Front};
 use super::{BUFFER_LEN_MAX, ListenerConfig};
 use crate::buy::{Begun, ThreadBuyRoute, WaitingCall};
@@ -28,14 +28,7 @@ pub(super) struct FastLane {
 struct Buffers {
     arrived: Box<[u8]>,
     answers: Vec<u8>,
-    date: Date,
-}
-
-/// The value of `Date`, to the second.
-#[derive(Default)]
-struct Date {
-    second: i64,
-    text: String,
+    writer: AnswerWriter,
 }
 
 /// How a connection goes on.
@@ -43,8 +36,17 @@ struct Date {
 pub(super) enum Left {
     /// Not at all.
     Over,
-    /// With these bytes, which hyper should read first.
-    ToHyper(Bytes),
+    /// By hyper with one plain request, and then in the lane again.
+    ForOne {
+        /// What has arrived of the request.
+        first: Bytes,
+        /// How many bytes of it are still to come.
+        rest_len: usize,
+        /// What has arrived behind it.
+        behind: Vec<u8>,
+    },
+    /// By hyper, which should read these bytes first.
+    ForGood(Bytes),
 }
 
 /// What happens on a connection.
@@ -63,6 +65,8 @@ enum Progress {
     Answered,
     /// Up to a call that waits for its batch.
     Waiting(WaitingCall),
+    /// Up to another plain request of this many bytes in all, which is kept.
+    Request(usize),
     /// Up to something else, which is kept.
     Other,
     /// The other side has closed.
@@ -79,7 +83,6 @@ struct Visit<'a> {
     is_kept_unread: bool,
     /// What could not be sent at once.
     unsent: Vec<u8>,
-    has_called: bool,
 }
 
 impl FastLane {
@@ -87,7 +90,7 @@ impl FastLane {
         let buffers = Buffers {
             arrived: vec![0; BUFFER_LEN_MAX].into(),
             answers: Vec::with_capacity(BUFFER_LEN_MAX),
-            date: Date::default(),
+            writer: AnswerWriter::default(),
         };
         Self { buy, buffers: RefCell::new(buffers) }
     }
@@ -97,24 +100,19 @@ impl FastLane {
         &self.buy
     }
 
-    /// Answers the calls of a connection until something else comes. Whether it is idle is looked at whenever `look` ends,
-    /// every `head_timeout`.
+    /// Answers the calls of a connection, of which `ahead` was read before, until something else comes. Whether it is idle
+    /// is looked at whenever `look` ends, every `head_timeout`.
     pub(super) async fn serve(
         &self,
         stream: &mut TcpStream,
+        ahead: Vec<u8>,
         mut look: Pin<&mut Sleep>,
         &ListenerConfig { head_timeout, idle_timeout, .. }: &ListenerConfig,
         draining: &CancellationToken,
     ) -> Left {
         let mut drain = pin!(draining.cancelled());
-        let mut visit = Visit {
-            lane: self,
-            stream,
-            kept: Vec::new(),
-            is_kept_unread: false,
-            unsent: Vec::new(),
-            has_called: false,
-        };
+        let mut visit =
+            Visit { lane: self, stream, is_kept_unread: !ahead.is_empty(), kept: ahead, unsent: Vec::new() };
         let mut idle_looks = 0;
         loop {
             let event = poll_fn(|context| {
@@ -128,21 +126,25 @@ impl FastLane {
             })
             .await;
             let sent = match event {
-                Event::Read(Progress::Closed) => return Left::Over,
                 Event::Read(Progress::Other) => {
                     if visit.send(idle_timeout).await.is_err() {
                         return Left::Over;
                     }
-                    return Left::ToHyper(visit.kept.into());
+                    return Left::ForGood(visit.kept.into());
+                }
+                Event::Read(Progress::Request(len)) => {
+                    if visit.send(idle_timeout).await.is_err() {
+                        return Left::Over;
+                    }
+                    return visit.leave_for_one(len);
                 }
                 Event::Read(Progress::Answered) => visit.send(idle_timeout).await,
                 Event::Read(Progress::Waiting(call)) => visit.finish(call, draining, idle_timeout).await,
                 // What has begun to come is given its time by hyper.
                 Event::Look | Event::Drain if !visit.kept.is_empty() => {
-                    return Left::ToHyper(visit.kept.into());
+                    return Left::ForGood(visit.kept.into());
                 }
-                Event::Drain if visit.has_called => return Left::Over,
-                Event::Drain => return Left::ToHyper(Bytes::new()),
+                Event::Read(Progress::Closed) | Event::Drain => return Left::Over,
                 Event::Look => {
                     idle_looks += 1;
                     if head_timeout * idle_looks > idle_timeout {
@@ -182,23 +184,22 @@ impl Visit<'_> {
 
     /// Answers the whole calls among the first `len` bytes that arrived; keeps the rest.
     fn answer(&mut self, buffers: &mut Buffers, len: usize) -> Progress {
-        let Buffers { arrived, answers, date } = buffers;
+        let Buffers { arrived, answers, writer } = buffers;
         let mut arrived = &arrived[..len];
         answers.clear();
+        let arrival = self.lane.buy.arrival();
         let progress = loop {
             match plain::read(arrived) {
                 Front::Call(call, call_len) => {
-                    self.has_called = true;
-                    let begun = self.lane.buy.begin(&call);
+                    let begun = self.lane.buy.begin(&call, arrival);
                     arrived = &arrived[call_len..];
                     match begun {
-                        Begun::Answered(answer) => {
-                            answer.write(date.at(self.lane.buy.now()), false, answers);
-                        }
+                        Begun::Answered(answer) => writer.write(answer, Closes(false), arrival.now, answers),
                         Begun::Waiting(call) => break Progress::Waiting(call),
                     }
                 }
                 Front::Incomplete if arrived.len() < BUFFER_LEN_MAX => break Progress::Answered,
+                Front::Request(len) => break Progress::Request(len),
                 Front::Incomplete | Front::Other => break Progress::Other,
             }
         };
@@ -206,6 +207,12 @@ impl Visit<'_> {
         self.kept.extend_from_slice(arrived);
         self.give(answers);
         progress
+    }
+
+    /// The request of this length that is at the front of what is kept is answered elsewhere.
+    fn leave_for_one(mut self, len: usize) -> Left {
+        let behind = self.kept.split_off(len.min(self.kept.len()));
+        Left::ForOne { rest_len: len - self.kept.len(), first: self.kept.into(), behind }
     }
 
     /// Answers a call when its batch is settled.
@@ -217,10 +224,10 @@ impl Visit<'_> {
     ) -> io::Result<()> {
         let answer = self.lane.buy.finish(call).await;
         {
-            let Buffers { answers, date, .. } = &mut *self.lane.buffers.borrow_mut();
-            let closes = draining.is_cancelled() && self.kept.is_empty();
+            let Buffers { answers, writer, .. } = &mut *self.lane.buffers.borrow_mut();
+            let closes = Closes(draining.is_cancelled() && self.kept.is_empty());
             answers.clear();
-            answer.write(date.at(self.lane.buy.now()), closes, answers);
+            writer.write(answer, closes, self.lane.buy.now(), answers);
             self.give(answers);
         }
         self.is_kept_unread = !self.kept.is_empty();
@@ -245,17 +252,5 @@ impl Visit<'_> {
         let sent = tokio::time::timeout(timeout, self.stream.write_all(&self.unsent)).await;
         self.unsent.clear();
         sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl Date {
-    fn at(&mut self, now: Timestamp) -> &str {
-        let second = now.as_millis().div_euclid(1_000);
-        if second != self.second || self.text.is_empty() {
-            let since_epoch = Duration::from_secs(second.try_into().unwrap_or_default());
-            self.text = httpdate::fmt_http_date(std::time::UNIX_EPOCH + since_epoch);
-            self.second = second;
-        }
-        &self.text
     }
 }

@@ -7,6 +7,7 @@ use miaosha_app::board::{BoardSale, News};
 use miaosha_app::look_up_claim::{ClaimView, PersonalStanding};
 use miaosha_app::ports::PortResult;
 use miaosha_domain::claim::{Claim, ClaimStatus};
+use miaosha_domain::ids::SaleId;
 use miaosha_push::Server;
 use tokio::sync::mpsc;
 use tracing::warn;
@@ -53,43 +54,40 @@ impl Teller {
         if let Some(state) = news.state {
             server.room(NAMESPACE, &room).emit("sale", &[&words::sale(sale, state)]);
         }
-        let mut claims = Vec::with_capacity(news.claims.len() + news.rejected.len());
-        for view in self.views(sale, &news.claims).await {
-            let PersonalStanding::Claim(claim) = view.standing else { continue };
-            claims.push((claim.user.get(), words::claim(&view, &self.keyring, now)));
+        let (users, views) = self.views(sale, &news.claims).await;
+        let keyring = Arc::clone(&self.keyring);
+        server.emit_many(NAMESPACE, "claim", users, move |place| words::claim(&views[place], &keyring, now));
+        if !news.rejected.is_empty() {
+            let rejected: Arc<[u64]> = news.rejected.iter().map(|user| user.get()).collect();
+            let view = bare(sale.sale.id, PersonalStanding::Rejected);
+            server.tags(NAMESPACE, rejected).emit("claim", &[&words::claim(&view, &self.keyring, now)]);
         }
-        let rejected = ClaimView {
-            sale: sale.sale.id,
-            standing: PersonalStanding::Rejected,
-            position: None,
-            order: None,
-        };
-        let rejection = words::claim(&rejected, &self.keyring, now);
-        claims.extend(news.rejected.iter().map(|user| (user.get(), rejection.clone())));
-        server.emit_many(NAMESPACE, "claim", claims);
         if let Some(tick) = news.standby {
             server.room(NAMESPACE, &room).emit("standby", &[&words::standby(sale.sale.id, &tick)]);
         }
     }
 
-    /// Each claim with its place or its order. Newcomers who stand by one behind the other need one look at the places.
-    async fn views(&self, sale: &BoardSale, claims: &[Claim]) -> Vec<ClaimView> {
+    /// Whose claims they are, and each with its place or its order. Newcomers who stand by one behind the other need one
+    /// look at the places.
+    async fn views(&self, sale: &BoardSale, claims: &[Claim]) -> (Vec<u64>, Vec<ClaimView>) {
         let is_standby = |claim: &Claim| claim.status == ClaimStatus::Standby;
         let (mut waiting, others): (Vec<Claim>, Vec<Claim>) = claims.iter().copied().partition(is_standby);
         waiting.sort_unstable_by_key(|claim| claim.seq);
-        let mut views = Vec::with_capacity(claims.len());
+        let (mut users, mut views) = (Vec::with_capacity(claims.len()), Vec::with_capacity(claims.len()));
         for neighbours in waiting.chunk_by(|a, b| a.seq + 1 == b.seq) {
             let first = neighbours[0];
             let place = or_bare(first, self.claims.view(sale, first).await).position;
-            views.extend(neighbours.iter().zip(0..).map(|(claim, behind)| ClaimView {
-                position: place.map(|place| place + behind),
-                ..bare(*claim)
-            }));
+            for (claim, behind) in neighbours.iter().zip(0..) {
+                users.push(claim.user.get());
+                let position = place.map(|place| place + behind);
+                views.push(ClaimView { position, ..bare_claim(*claim) });
+            }
         }
         for claim in others {
+            users.push(claim.user.get());
             views.push(or_bare(claim, self.claims.view(sale, claim).await));
         }
-        views
+        (users, views)
     }
 }
 
@@ -97,10 +95,14 @@ impl Teller {
 fn or_bare(claim: Claim, view: PortResult<ClaimView>) -> ClaimView {
     view.unwrap_or_else(|error| {
         warn!(sale = %claim.sale, %error, "a claim is told without its place or order");
-        bare(claim)
+        bare_claim(claim)
     })
 }
 
-fn bare(claim: Claim) -> ClaimView {
-    ClaimView { sale: claim.sale, standing: PersonalStanding::Claim(claim), position: None, order: None }
+fn bare_claim(claim: Claim) -> ClaimView {
+    bare(claim.sale, PersonalStanding::Claim(claim))
+}
+
+fn bare(sale: SaleId, standing: PersonalStanding) -> ClaimView {
+    ClaimView { sale, standing, position: None, order: None }
 }

@@ -1,7 +1,5 @@
 //! The listener, over real connections.
 
-use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,99 +14,10 @@ use miaosha_push::{Admission, Application, ClientEvent, ConnectRequest, Disconne
 use miaosha_web::{Listener, ListenerConfig, Site as Served, SocketService};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 
+use crate::running::{ANYWHERE, Client, PATIENT, Running, buy, config, served};
 use crate::site::Site;
-
-const ANYWHERE: &str = "127.0.0.1:0";
-const PATIENT: Duration = Duration::from_secs(20);
-
-fn config() -> ListenerConfig {
-    ListenerConfig { threads: NonZeroUsize::new(2).unwrap(), ..ListenerConfig::default() }
-}
-
-/// A listener that runs until it is told to stop.
-struct Running {
-    addr: SocketAddr,
-    stop: oneshot::Sender<()>,
-    end: JoinHandle<std::io::Result<()>>,
-}
-
-impl Running {
-    fn start(config: ListenerConfig, served: Served) -> Self {
-        let listener = Listener::bind(ANYWHERE.parse().unwrap(), config).unwrap();
-        let addr = listener.addr();
-        let (stop, stopped) = oneshot::channel();
-        #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
-        let end = tokio::spawn(listener.run(served, stopped.map(|_| ())));
-        Self { addr, stop, end }
-    }
-
-    async fn stop(self) {
-        self.stop.send(()).unwrap();
-        tokio::time::timeout(PATIENT, self.end).await.unwrap().unwrap().unwrap();
-    }
-}
-
-fn served(site: &Site) -> Served {
-    Served {
-        buy: Some(site.web.buy().clone()),
-        sockets: None,
-        general: site.router.clone(),
-        general_runtime: Handle::current(),
-    }
-}
-
-/// One connection of a client that does as told.
-struct Client(TcpStream);
-
-impl Client {
-    async fn connect(addr: SocketAddr) -> Self {
-        Self(TcpStream::connect(addr).await.unwrap())
-    }
-
-    async fn send(&mut self, text: &str) {
-        self.0.write_all(text.as_bytes()).await.unwrap();
-    }
-
-    /// The head of the next answer and its body, by its length.
-    async fn answer(&mut self) -> (String, String) {
-        let read = async {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(self.0.read_u8().await.expect("an answer"));
-            }
-            let head = String::from_utf8(head).unwrap().to_lowercase();
-            let len = head
-                .split("content-length: ")
-                .nth(1)
-                .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
-            let mut body = vec![0; len];
-            self.0.read_exact(&mut body).await.unwrap();
-            (head, String::from_utf8(body).unwrap())
-        };
-        tokio::time::timeout(PATIENT, read).await.expect("no answer came")
-    }
-
-    /// What comes until the other side closes.
-    async fn rest(mut self) -> String {
-        let mut rest = Vec::new();
-        let read = self.0.read_to_end(&mut rest);
-        // A connection that is cut may be reset, which ends it as well.
-        let _end = tokio::time::timeout(PATIENT, read).await.expect("the connection was not closed");
-        String::from_utf8_lossy(&rest).into_owned()
-    }
-}
-
-fn buy(sale: &str, token: &str, body: &str) -> String {
-    format!(
-        "POST /api/v1/sales/{sale}/requests HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
 
 #[tokio::test]
 async fn one_connection_carries_buy_calls_and_all_others() {
@@ -174,23 +83,6 @@ async fn a_call_may_come_in_pieces() {
     let (head, _) = client.answer().await;
     assert!(head.starts_with("http/1.1 404 ") && head.contains("\r\ndate: "), "{head}");
     running.stop().await;
-}
-
-#[tokio::test]
-async fn a_buyer_who_waits_too_long_between_calls_or_within_one_is_closed() {
-    let site = Site::open().await;
-    let (brief, endless) = (Duration::from_millis(30), PATIENT * 10);
-    let call = buy("1", "none", "{}");
-    // Each is closed by the limit that it breaks; the other does not come.
-    for (behind, head_timeout, idle_timeout) in [("", brief, brief * 4), (&call[..40], brief, endless)] {
-        let quick = ListenerConfig { head_timeout, idle_timeout, ..config() };
-        let running = Running::start(quick, served(&site));
-        let mut client = Client::connect(running.addr).await;
-        client.send(&[&call, behind].concat()).await;
-        assert!(client.answer().await.0.starts_with("http/1.1 404 "));
-        assert_eq!(client.rest().await, "");
-        running.stop().await;
-    }
 }
 
 #[tokio::test]

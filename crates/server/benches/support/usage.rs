@@ -1,6 +1,7 @@
 //! Who uses which core: processor time from /proc, user and system together.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::time::Instant;
@@ -31,13 +32,18 @@ pub(crate) struct Process {
 pub(crate) struct Reading {
     at: Instant,
     processes: BTreeMap<&'static str, u64>,
+    /// By those that this process had started and that have ended.
+    ended: u64,
     cores: Vec<Core>,
 }
 
 /// What was used between two moments. All shares are of one core, in percent.
 #[derive(Debug, Serialize)]
 pub(crate) struct Usage {
+    pub(crate) elapsed_s: f64,
     pub(crate) processes: BTreeMap<&'static str, f64>,
+    /// By processes that ended meanwhile, from their beginning.
+    pub(crate) ended: f64,
     /// By other processes than ours, and by the kernel's own threads. On a quiet machine a few percent.
     pub(crate) others: f64,
     /// Of each core, by whomever.
@@ -63,12 +69,14 @@ impl Reading {
             let ticks = process_ticks(*id).with_context(|| format!("what {name} has used; has it ended?"))?;
             *used.entry(*name).or_default() += ticks;
         }
-        Ok(Self { at: Instant::now(), processes: used, cores: cores()? })
+        let ended = ended_ticks().context("what those used that have ended")?;
+        Ok(Self { at: Instant::now(), processes: used, ended, cores: cores()? })
     }
 
     /// What was used since `before`.
     pub(crate) fn since(&self, before: &Self) -> Usage {
-        let elapsed_ticks = (self.at - before.at).as_secs_f64() * TICKS_PER_S;
+        let elapsed_s = (self.at - before.at).as_secs_f64();
+        let elapsed_ticks = elapsed_s * TICKS_PER_S;
         let share = |(name, ticks): (&&'static str, &u64)| {
             let used = ticks.saturating_sub(before.processes.get(name).copied().unwrap_or_default());
             (*name, percent(used, elapsed_ticks))
@@ -82,9 +90,13 @@ impl Reading {
         };
         let processes: BTreeMap<_, _> = self.processes.iter().map(share).collect();
         let cores_busy: Vec<f64> = of_core(|core| core.total - core.idle - core.stolen);
+        let ended = percent(self.ended.saturating_sub(before.ended), elapsed_ticks);
+        let ours = processes.values().sum::<f64>() + ended;
         Usage {
-            others: (cores_busy.iter().sum::<f64>() - processes.values().sum::<f64>()).max(0.0),
+            elapsed_s,
+            others: (cores_busy.iter().sum::<f64>() - ours).max(0.0),
             processes,
+            ended,
             cores_busy,
             cores_stolen: of_core(|core| core.stolen),
             load: load().unwrap_or_default(),
@@ -92,11 +104,44 @@ impl Reading {
     }
 }
 
+impl Usage {
+    /// Processor time of the processes of this name, in seconds; 0 if there are none.
+    pub(crate) fn cpu_s(&self, name: &str) -> f64 {
+        self.processes.get(name).map_or(0.0, |share| share / 100.0 * self.elapsed_s)
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shares: Vec<_> =
+            self.processes.iter().map(|(name, share)| format!("{name} {share:.0} %")).collect();
+        let ended = if self.ended > 0.0 { format!(", ended {:.0} %", self.ended) } else { String::new() };
+        writeln!(f, "  of a core {}{ended}, others {:.0} %", shares.join(", "), self.others)?;
+        for (core, (busy, stolen)) in self.cores_busy.iter().zip(&self.cores_stolen).enumerate() {
+            write!(f, "  core {core}: {busy:.0} % busy, {stolen:.0} % stolen;")?;
+        }
+        writeln!(f, "  load {:.2}", self.load)
+    }
+}
+
+/// Where in `/proc/ID/stat` the times are, counted from the state: user and system, of the process itself.
+const OWN: usize = 11;
+/// The same of its children that have ended.
+const CHILDREN: usize = 13;
+
 fn process_ticks(id: u32) -> anyhow::Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    ticks(&format!("/proc/{id}/stat"), OWN)
+}
+
+fn ended_ticks() -> anyhow::Result<u64> {
+    ticks("/proc/self/stat", CHILDREN)
+}
+
+fn ticks(path: &str, first: usize) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(path)?;
     // The fields behind the name, which may hold anything but a closing parenthesis at its end.
     let fields = text.rsplit(") ").next().context("no fields")?;
-    let mut ticks = fields.split(' ').skip(11).take(2);
+    let mut ticks = fields.split(' ').skip(first).take(2);
     let mut next = || ticks.next().context("too few fields")?.parse::<u64>().context("no number");
     Ok(next()? + next()?)
 }
@@ -127,7 +172,8 @@ fn percent(part_ticks: u64, whole_ticks: f64) -> f64 {
     if whole_ticks > 0.0 { 100.0 * approximate(part_ticks) / whole_ticks } else { 0.0 }
 }
 
+/// As a number to calculate shares and rates with.
 #[expect(clippy::cast_precision_loss, reason = "exact to 2^52, and only shown")]
-fn approximate(ticks: u64) -> f64 {
-    ticks as f64
+pub(crate) fn approximate(count: u64) -> f64 {
+    count as f64
 }

@@ -1,0 +1,188 @@
+//! The site: a fleet on real services, with as many push processes as a run needs, and the people who come.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use miaosha_testkit::services::{Place, Service, Services, Site, SitePlan};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const DATABASE: &str = "miaosha";
+const SETTINGS: [(&str, &str); 2] = [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAOSHA_LOG__FILTER", "warn")];
+
+/// The most sockets of one push process: what 20,000 open files leave beside its other files and the connections that
+/// are not sockets yet.
+pub(crate) const SOCKETS_PER_PROCESS: u32 = 18_500;
+/// The most connections of a push process that are not sockets yet.
+const NEW_CONNECTIONS: u32 = 950;
+/// The most connections to a publisher.
+const CALLS_MAX: u32 = 5_000;
+
+/// What a run needs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Needs {
+    /// Push processes, at least one.
+    pub(crate) push: u16,
+    /// People with a token.
+    pub(crate) people: u32,
+    /// Where the push processes run.
+    pub(crate) push_place: Place,
+}
+
+/// A site that is ready. Ends with this value.
+pub(crate) struct Stage {
+    site: Site,
+    services: Services,
+    directory: TempDir,
+}
+
+impl Needs {
+    /// Enough push processes for that many sockets, and a token for each.
+    pub(crate) fn of(sockets: u32) -> anyhow::Result<Self> {
+        let push = u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?;
+        Ok(Self { push, people: sockets, push_place: Place::default() })
+    }
+}
+
+impl Stage {
+    /// Starts everything, and gives people their tokens.
+    pub(crate) fn set(needs: &Needs) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let services = Services::start()?;
+        let mut plan = SitePlan::new(env!("CARGO_BIN_EXE_miaosha"), services.addresses(), DATABASE);
+        plan.settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        plan.processes = [1, needs.push, 1, 1];
+        let set = |name: &str, value: u32| (name.to_owned(), value.to_string());
+        plan.role_settings[0] = vec![set("MIAOSHA_SERVER__CONNECTIONS_MAX", CALLS_MAX)];
+        plan.role_settings[1] = vec![
+            set("MIAOSHA_SERVER__CONNECTIONS_MAX", NEW_CONNECTIONS),
+            set("MIAOSHA_PUSH__SOCKETS_MAX", SOCKETS_PER_PROCESS),
+            // Of the database they need one connection, for what they read each second; there are many of them.
+            set("MIAOSHA_MYSQL__CONNECTIONS_MAX", 2),
+        ];
+        plan.places[1].clone_from(&needs.push_place);
+        let site = Site::start(plan)?;
+        let directory = tempfile::tempdir()?;
+        let stage = Self { site, services, directory };
+        let tokens = File::create(stage.tokens())?;
+        let mut mint = stage.site.command();
+        mint.args(["token", "mint", "--ttl", "6h", "--users", &format!("1..{}", needs.people)])
+            .stdout(tokens);
+        let minted = mint.output()?;
+        ensure!(minted.status.success(), "no tokens: {}", String::from_utf8_lossy(&minted.stderr));
+        eprintln!(
+            "crowd: a site with {} push processes and {} people are ready after {:.0} s",
+            needs.push,
+            needs.people,
+            began.elapsed().as_secs_f32()
+        );
+        Ok(stage)
+    }
+
+    /// The tokens of all people, one a line.
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.directory.path().join("tokens")
+    }
+
+    /// Where sockets connect to, each push process.
+    pub(crate) fn push_urls(&self) -> Vec<String> {
+        self.site.push.iter().map(url).collect()
+    }
+
+    /// Where buy calls go.
+    pub(crate) fn publisher_url(&self) -> anyhow::Result<String> {
+        self.site.publishers.first().map(url).context("no publisher")
+    }
+
+    /// Where everything else goes.
+    pub(crate) fn general_url(&self) -> anyhow::Result<String> {
+        self.site.general.first().map(url).context("no process of role general")
+    }
+
+    /// The push processes.
+    pub(crate) fn push_processes(&self) -> Vec<u32> {
+        self.site.push.iter().filter_map(Service::process_id).collect()
+    }
+
+    /// The processes of every role and service, by what they are.
+    pub(crate) fn processes(&self) -> Vec<(&'static str, u32)> {
+        let mut processes = Vec::new();
+        let mut add = |name, service: &dyn Service| {
+            processes.extend(service.process_id().map(|id| (name, id)));
+        };
+        for (role, node) in self.site.nodes() {
+            add(role, node);
+        }
+        self.services.redis.nodes.iter().for_each(|node| add("redis", node));
+        add("rabbitmq", &self.services.rabbitmq);
+        add("mariadb", &self.services.mysql.primary);
+        self.services.mysql.replicas.iter().for_each(|replica| add("mariadb", replica));
+        processes
+    }
+
+    /// New push processes in place of those that are there.
+    pub(crate) fn restart_push(&self) -> anyhow::Result<()> {
+        for node in &self.site.push {
+            node.kill();
+        }
+        self.site.push.iter().try_for_each(Service::start_again)
+    }
+
+    /// Plans a sale that opens in a while. `hold` is how long a reservation lasts.
+    pub(crate) fn plan_sale(
+        &self,
+        stock: u32,
+        standby: u32,
+        opens_in: Duration,
+        hold: Duration,
+    ) -> anyhow::Result<String> {
+        let planned = self.ask(&[
+            "sale",
+            "create",
+            "--title",
+            "Console",
+            "--price",
+            "199.00",
+            "--stock",
+            &stock.to_string(),
+            "--standby",
+            &standby.to_string(),
+            "--starts-in",
+            &format!("{}s", opens_in.as_secs()),
+            "--hold",
+            &format!("{}s", hold.as_secs()),
+            "--lasts",
+            "1h",
+        ])?;
+        let planned: Value = serde_json::from_str(&planned)?;
+        Ok(planned["id"].as_str().context("a sale has an id")?.to_owned())
+    }
+
+    /// Recounts a sale: the count, with `ok` and what is broken.
+    pub(crate) fn verify(&self, sale: &str) -> anyhow::Result<Value> {
+        let recount = self.site.command().args(["sale", "verify", sale, "--json"]).output()?;
+        serde_json::from_slice(&recount.stdout)
+            .with_context(|| format!("miaosha sale verify: {}", String::from_utf8_lossy(&recount.stderr)))
+    }
+
+    /// For files of this run.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What a command of the binary prints.
+    fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let Output { status, stdout, stderr } = self.site.command().args(arguments).output()?;
+        if !status.success() {
+            bail!("miaosha {}: {}", arguments.join(" "), String::from_utf8_lossy(&stderr));
+        }
+        Ok(String::from_utf8(stdout)?)
+    }
+}
+
+fn url(service: &impl Service) -> String {
+    format!("http://{}", service.address())
+}

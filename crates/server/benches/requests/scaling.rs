@@ -1,0 +1,165 @@
+//! How publishers scale: one that is given more, and more of them that are each given little.
+//!
+//! Upwards: one publisher in 0.5 to 4 GiB, on one core and on two. On two it shares the second core with the generator and
+//! all else, of which this machine has no more. Outwards: one to eight publishers, each held to a tenth of a core, so that
+//! all of them together are less than the core that they run on; each has a generator of its own on the other core, as a
+//! load balancer would cost more than what it balances. All requests are of a sale that is full.
+
+use miaosha_testkit::services::{Node, Place};
+
+use crate::control_group::{ControlGroup, Limits};
+use crate::generator::{Generator, Load, Pace};
+use crate::machine::Machine;
+use crate::report::{Part, Report};
+use crate::spread::Series;
+use crate::stage::{Loaded, Stage, base, named};
+use crate::usage::{Reading, approximate, bind_to};
+use crate::{MEASURED_CORE, OTHER_CORE, Options};
+
+const CONNECTIONS: u32 = 64;
+const STOCK: u32 = 100;
+const PEOPLE: u64 = 20_000;
+
+const MEMORY_MIB: [u64; 4] = [512, 1_024, 2_048, 4_096];
+const CORES: [&[u16]; 2] = [&[MEASURED_CORE], &[MEASURED_CORE, OTHER_CORE]];
+const REQUESTS: u64 = 300_000;
+
+const INSTANCES: [u16; 4] = [1, 2, 4, 8];
+const CORE_THOUSANDTHS: u32 = 100;
+const REQUESTS_OF_EACH: u64 = 40_000;
+const CONNECTIONS_OF_EACH: u32 = 16;
+
+const QUICK_DIVISOR: u64 = 20;
+
+/// Measures both ways, or says why this machine cannot.
+pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
+    let limits = Limits { memory_bytes: Some(MEMORY_MIB[0] << 20), core_thousandths: Some(CORE_THOUSANDTHS) };
+    if let Err(lack) = ControlGroup::new("trial", limits) {
+        return Ok(Report::skipped("scaling", &lack));
+    }
+    bind_to(OTHER_CORE)?;
+    let stage = Stage::set()?;
+    let consumer = stage.start("consumer", Place::default())?;
+    let sale = stage.plan_sale(STOCK, STOCK)?;
+    let scene = Scene { stage: &stage, consumer: &consumer, sale: &sale, options };
+    let parts = vec![scene.measure_upwards()?, scene.measure_outwards()?];
+    Ok(Report { figure: "scaling", machine: Machine::here(), parts })
+}
+
+struct Scene<'a> {
+    stage: &'a Stage,
+    consumer: &'a Node,
+    sale: &'a str,
+    options: &'a Options,
+}
+
+impl Scene<'_> {
+    fn measure_upwards(&self) -> anyhow::Result<Part> {
+        let requests = self.size(REQUESTS);
+        let mut part = Part::of(format!(
+            "one publisher: {requests} requests a run of {PEOPLE} people, {CONNECTIONS} connections, closed loop"
+        ));
+        for cores in CORES {
+            for mib in MEMORY_MIB {
+                let limits = Limits { memory_bytes: Some(mib << 20), ..Limits::default() };
+                let group = ControlGroup::new(&format!("{mib}"), limits)?;
+                let publisher = self.start(&group, cores)?;
+                let processes = [named("publisher", &publisher)?, named("consumer", self.consumer)?];
+                let base = base(&publisher);
+                let [mut per_s, mut per_cpu_s] = [const { Vec::new() }; 2];
+                for _ in 0..self.options.runs {
+                    let load = self.load(&base, CONNECTIONS, requests, 0)?;
+                    let Loaded { report, usage } = self.stage.load(&load, &processes)?;
+                    report.require_all("sold_out")?;
+                    part.note_others(usage.others);
+                    per_s.push(report.answers_per_s);
+                    per_cpu_s.push(approximate(requests) / usage.cpu_s("publisher"));
+                }
+                let name = format!("{} cores, {mib} MiB", cores.len());
+                part.series.push(Series::of(name.clone(), "requests/s", per_s));
+                part.series.push(Series::of(name, "requests/CPU-s", per_cpu_s));
+            }
+        }
+        Ok(part)
+    }
+
+    fn measure_outwards(&self) -> anyhow::Result<Part> {
+        let requests = self.size(REQUESTS_OF_EACH);
+        let mut part = Part::of(format!(
+            "publishers of a tenth of a core: {requests} requests a run to each, {CONNECTIONS_OF_EACH} connections to each"
+        ));
+        let mut alone = None;
+        for instances in INSTANCES {
+            let limits = Limits { core_thousandths: Some(CORE_THOUSANDTHS), ..Limits::default() };
+            let groups = (0..instances).map(|number| ControlGroup::new(&format!("{number}"), limits));
+            let groups: Vec<_> = groups.collect::<anyhow::Result<_>>()?;
+            let publishers = groups.iter().map(|group| self.start(group, CORES[0]));
+            let publishers: Vec<_> = publishers.collect::<anyhow::Result<_>>()?;
+            let mut per_s = Vec::new();
+            for _ in 0..self.options.runs {
+                per_s.push(self.flood(&publishers, requests, &mut part)?);
+            }
+            let series = Series::of(format!("{instances} publishers"), "requests/s", per_s);
+            let alone = *alone.get_or_insert(series.spread.median);
+            part.notes.push(format!(
+                "{instances} publishers answer {:.2} × as many as one",
+                series.spread.median / alone
+            ));
+            part.series.push(series);
+        }
+        Ok(part)
+    }
+
+    /// Requests a second of all publishers together.
+    fn flood(&self, publishers: &[Node], requests: u64, part: &mut Part) -> anyhow::Result<f64> {
+        let named = publishers.iter().map(|publisher| named("publisher", publisher));
+        let mut processes: Vec<_> = named.collect::<anyhow::Result<_>>()?;
+        processes.extend(self.stage.processes());
+        let before = Reading::take(&processes)?;
+        let generators = publishers.iter().enumerate().map(|(number, publisher)| {
+            Generator::start(&self.load(&base(publisher), CONNECTIONS_OF_EACH, requests, number)?)
+        });
+        let generators: Vec<_> = generators.collect::<anyhow::Result<_>>()?;
+        let mut per_s = 0.0;
+        for generator in generators {
+            let report = generator.finish()?;
+            report.require_all("sold_out")?;
+            per_s += report.answers_per_s;
+        }
+        let usage = Reading::take(&processes)?.since(&before);
+        part.note_others(usage.others);
+        eprintln!("requests: scaling, {} publishers: {per_s:.0}/s\n{usage}", publishers.len());
+        Ok(per_s)
+    }
+
+    /// A publisher that knows that the sale is full.
+    fn start(&self, group: &ControlGroup, cores: &[u16]) -> anyhow::Result<Node> {
+        let place = Place { cores: cores.to_vec(), groups: group.entrances() };
+        let publisher = self.stage.start("publisher", place)?;
+        self.stage.ask_until(&publisher, self.sale, "sold_out")?;
+        Ok(publisher)
+    }
+
+    /// The load of the generator of this number.
+    fn load<'a>(
+        &'a self,
+        base: &'a str,
+        connections: u32,
+        requests: u64,
+        number: usize,
+    ) -> anyhow::Result<Load<'a>> {
+        Ok(Load {
+            base,
+            sale: self.sale,
+            tokens: self.stage.people.tokens(PEOPLE)?,
+            connections,
+            pace: Pace::AsAnswered { requests },
+            core: None,
+            report: self.stage.directory().join(format!("load-{number}.json")),
+        })
+    }
+
+    fn size(&self, requests: u64) -> u64 {
+        if self.options.quick { requests / QUICK_DIVISOR } else { requests }
+    }
+}
