@@ -38,7 +38,7 @@ test-browser: test-build e2e/node_modules/.package-lock.json ## Journeys in a re
 
 faults: setup-test pages ## The long fault runs; they print their counts
 	cargo test --profile $(PROFILE) -p miaosha --test faults -- --nocapture
-	FLEET_PEOPLE=100000 FLEET_SEEDS=20 OUTAGE_ANSWER_MS=1000 OUTAGE_NORMAL_MS=5000 \
+	FLEET_PEOPLE=100000 FLEET_PAGES=100000 FLEET_SEEDS=20 OUTAGE_ANSWER_MS=1000 OUTAGE_NORMAL_MS=5000 \
 	  cargo test --profile $(PROFILE) -p miaosha --test fleet -- --nocapture --test-threads=1
 	cargo build --profile $(PROFILE) -p miaosha-testkit --bin services
 	DEADLINE_PEOPLE=10000 DEADLINE_SPREAD_S=200 $(BIN)/services -- \

@@ -1,9 +1,9 @@
 //! Keeps a node's board true, and tells those who tell people.
 //!
-//! News over the bus is the fast path. Each second the events of the last ten seconds are read as well, and the books of
-//! the sales that may still change by themselves, so that lost news is made good; when the database was away, the events
-//! since. Every claim is read only at the start, and when so much was missed that its events are too many. A quiet
-//! second costs two statements, however many sales there are.
+//! News over the bus is the fast path. Within each second the events of the last ten seconds are read as well, and the books
+//! of the sales that may still change by themselves, so that lost news is made good; when the database was away, the
+//! events since. Every claim is read only at the start, and when so much was missed that its events are too many. A quiet
+//! reading costs two statements, however many sales there are.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,8 +19,14 @@ use crate::board::{Board, BoardSale, News};
 use crate::model::Outcomes;
 use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports, UnsettledSale};
 
-/// How often events are read, at least.
-pub const CATCH_UP_EVERY: Duration = Duration::from_secs(1);
+/// How often events are read, from the beginning of one reading to that of the next. So much less than a second that the
+/// next is done before what this one told is older than [`CLAIMS_CURRENT`]: in between, look-ups would read rows.
+///
+/// [`CLAIMS_CURRENT`]: crate::board::CLAIMS_CURRENT
+pub const CATCH_UP_EVERY: Duration = Duration::from_millis(750);
+/// At least so long nothing is read in between, also where the database is slow.
+const CATCH_UP_PAUSE: Duration = Duration::from_millis(250);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How far back events are read, at least: a transaction lasts at most half of it, so none becomes visible too late.
 pub const CATCH_UP_SPAN: Duration = Duration::from_secs(10);
 /// How often events are read further back, by [`LATE_SPAN`]: a commit that the database was very slow to make, long after
@@ -85,11 +91,14 @@ impl Follower {
         loop {
             let now = clock.now();
             // Also when the clock was set back.
-            if now >= catch_up_at || catch_up_at.saturating_since(now) > CATCH_UP_EVERY {
-                if let Err(error) = self.catch_up().await {
-                    warn!(%error, "cannot read what changed; trying again in a second");
-                }
-                catch_up_at = clock.now() + CATCH_UP_EVERY;
+            if now >= catch_up_at || catch_up_at.saturating_since(now) > RETRY_AFTER {
+                catch_up_at = match self.catch_up().await {
+                    Ok(()) => (now + CATCH_UP_EVERY).max(clock.now() + CATCH_UP_PAUSE),
+                    Err(error) => {
+                        warn!(%error, "cannot read what changed; trying again in a second");
+                        clock.now() + RETRY_AFTER
+                    }
+                };
             }
             self.tick();
             let now = clock.now();

@@ -72,6 +72,16 @@ impl Followed {
 }
 
 #[test]
+fn look_ups_are_answered_from_memory_also_while_the_next_reading_is_under_way() {
+    let mut followed = Followed::new(Node::new(2, 0));
+    let reading_takes = Duration::from_millis(200);
+    for _ in 0..50 {
+        followed.pass(Duration::from_millis(50));
+        assert!(followed.board.has_current_claims(followed.node.ports.clock.now() + reading_takes));
+    }
+}
+
+#[test]
 fn at_first_every_sale_and_every_claim_is_read() {
     let node = Node::new(1, 1);
     node.bus.lose_everything();

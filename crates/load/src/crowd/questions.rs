@@ -169,7 +169,8 @@ mod tests {
         let tally = questions.into_tally();
         let latency = tally.latency();
         assert_eq!((latency.count, tally.unanswered()), (1, 2));
-        assert!((20_000..20_300).contains(&latency.max_us), "{latency:?}");
+        // Of a second it is known to one part in a hundred.
+        assert!((19_800..=20_200).contains(&latency.max_us), "{latency:?}");
     }
 
     #[test]

@@ -30,14 +30,15 @@ async fn an_idle_fleet_asks_the_primary_little_however_many_sales_there_are() {
             assert!(fleet.cli(&["sale", "close", &ended]).status.success());
         }
         let primary = &fleet.services.mysql.primary;
-        primary.query("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1").unwrap();
+        primary.log_statements().unwrap();
         // Every process has heard of every sale then.
         let before = counted_after(primary, 10 * FOLLOWERS);
         let after = counted_after(primary, before.reads + 20 * FOLLOWERS);
         let statements = after.statements - before.statements;
         let per_round = statements * FOLLOWERS / (after.reads - before.reads);
         println!("{per_round} statements in a round of {PROCESSES} processes");
-        assert!(per_round <= STATEMENTS_MAX, "{per_round} statements in a round:\n{}", kinds(primary));
+        let logged = || primary.logged_statements().unwrap();
+        assert!(per_round <= STATEMENTS_MAX, "{per_round} statements in a round:\n{}", logged());
     })
     .await
     .unwrap();
@@ -55,23 +56,14 @@ struct Counted {
 fn counted_after(primary: &MariaDbServer, reads: u64) -> Counted {
     let deadline = Instant::now() + PATIENCE * 3;
     loop {
-        let count = "SELECT (SELECT COUNT(*) FROM mysql.general_log \
-                     WHERE argument LIKE 'SELECT id FROM claim\\_events%'), variable_value \
-                     FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'";
-        let counted = primary.query(count).unwrap();
-        let (found, statements) = counted.split_once('\t').unwrap();
-        let counted = Counted { reads: found.parse().unwrap(), statements: statements.parse().unwrap() };
+        let count =
+            "SELECT COUNT(*) FROM mysql.general_log WHERE argument LIKE 'SELECT id FROM claim\\_events%'";
+        let found = primary.query(count).unwrap().parse().unwrap();
+        let counted = Counted { reads: found, statements: primary.statements().unwrap() };
         if counted.reads >= reads {
             return counted;
         }
         assert!(Instant::now() < deadline, "nobody follows: {} of {reads} reads", counted.reads);
         std::thread::sleep(Duration::from_millis(500));
     }
-}
-
-/// How often which message was sent, by its beginning.
-fn kinds(primary: &MariaDbServer) -> String {
-    let by_kind = "SELECT COUNT(*), LEFT(argument, 60) kind FROM mysql.general_log \
-                   WHERE command_type = 'Query' GROUP BY kind ORDER BY 1 DESC LIMIT 40";
-    primary.query(by_kind).unwrap()
 }

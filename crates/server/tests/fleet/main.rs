@@ -10,6 +10,7 @@ mod drains;
 mod faults;
 mod idle;
 mod outages;
+mod pages;
 mod recovers;
 mod site;
 mod sold_out;

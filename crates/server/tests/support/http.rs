@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::http::response;
+use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -82,11 +83,25 @@ impl Http {
 
     /// One request as it is.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
-        let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await??;
-        let (head, body) = answer.into_parts();
-        let body = body.collect().await?.to_bytes();
+        let (head, body) = self.fetch(request).await?;
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// What a process counts under this name and these labels, such as `name{label="value"}`; 0 before the first time.
+    pub(crate) async fn figure(&self, series: &str) -> u64 {
+        let request = Request::get(format!("{}/metrics", self.base)).body(Full::default()).unwrap();
+        let (head, body) = self.fetch(request).await.unwrap();
+        assert_eq!(head.status, StatusCode::OK);
+        let figures = String::from_utf8(body.to_vec()).unwrap();
+        let value = figures.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    async fn fetch(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(response::Parts, Bytes)> {
+        let answer = tokio::time::timeout(PATIENCE, self.client.request(request)).await??;
+        let (head, body) = answer.into_parts();
+        Ok((head, body.collect().await?.to_bytes()))
     }
 
     /// Asks for a unit.

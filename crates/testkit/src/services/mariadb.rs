@@ -123,6 +123,28 @@ impl MariaDbServer {
         ask(self.client().args(["-e", sql]))
     }
 
+    /// Statements of all kinds that clients have sent since it was started, this one included.
+    pub fn statements(&self) -> anyhow::Result<u64> {
+        let count =
+            "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'QUESTIONS'";
+        self.query(count)?.parse().context("a count is a number")
+    }
+
+    /// Notes every message that it is sent from now on, and nothing older, in the table `mysql.general_log`.
+    pub fn log_statements(&self) -> anyhow::Result<()> {
+        let empty = "SET sql_log_bin = 0; TRUNCATE mysql.general_log";
+        self.query(&format!("{empty}; SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1")).map(drop)
+    }
+
+    /// How often which statement was sent since [`MariaDbServer::log_statements`], by its beginning, the most frequent
+    /// first.
+    pub fn logged_statements(&self) -> anyhow::Result<String> {
+        self.query(
+            "SELECT COUNT(*), LEFT(argument, 60) kind FROM mysql.general_log \
+             WHERE command_type IN ('Query', 'Execute') GROUP BY kind ORDER BY 1 DESC LIMIT 40",
+        )
+    }
+
     /// Lets a replica fall behind: what it receives from now on is applied no earlier than `delay_s` seconds after the
     /// primary committed it. 0 ends it.
     pub fn lag(&self, delay_s: u32) -> anyhow::Result<()> {

@@ -242,7 +242,10 @@ mod tests {
             Ok::<_, hyper::Error>(hyper::Response::new(http_body_util::Empty::<bytes::Bytes>::new()))
         });
         // What it cannot read ends the connection.
-        let _end = http1::Builder::new().serve_connection(TokioIo::new(server), service).await;
+        let mut builder = http1::Builder::new();
+        // The client says at once that no more will come.
+        builder.half_close(true);
+        let _end = builder.serve_connection(TokioIo::new(server), service).await;
         requests.into_inner()
     }
 
