@@ -258,6 +258,8 @@ mod tests {
             bytes.extend_from_slice(b"GET /next HTTP/1.1\r\n\r\n");
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let requests = runtime.block_on(read_by_hyper(&bytes));
+            // One that it refuses is the last of its connection.
+            prop_assume!(!requests.is_empty());
             prop_assert_eq!(requests.len(), 2, "{}", String::from_utf8_lossy(&bytes));
             let head_len = request.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4);
             if let Some(head_len) = head_len {
