@@ -57,8 +57,10 @@ bench: setup-test pages ## Every benchmark in turn, with its figures as JSON in 
 	$(REQUESTS) refused $(BENCH) --json $(FIGURES)/refused.json
 	$(REQUESTS) accepted $(BENCH) --json $(FIGURES)/accepted.json
 	$(REQUESTS) decided $(BENCH) --json $(FIGURES)/decided.json
+	$(REQUESTS) order $(BENCH) --json $(FIGURES)/order.json
 	$(REQUESTS) small $(BENCH) --json $(FIGURES)/small.json
 	$(REQUESTS) scaling $(BENCH) --json $(FIGURES)/scaling.json
+
 crowd: setup-test pages ## What very many sockets cost, and how fast they hear; CROWD='--help' for what can be measured
 	cargo build --profile $(PROFILE) -p miaosha-load
 	cargo bench --profile $(PROFILE) -p miaosha --bench crowd -- $(CROWD)

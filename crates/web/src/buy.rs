@@ -9,7 +9,6 @@ mod answers;
 mod figures;
 mod judge;
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body;
-use miaosha_app::board::{Board, BoardSale};
+use miaosha_app::board::Board;
 use miaosha_app::ports::Clock;
 use miaosha_app::request_buy::{Asked, RequestDesk, Waiting};
 use miaosha_domain::time::Timestamp;
@@ -75,11 +74,7 @@ impl BuyRoute {
 
     /// The same route, counting for itself, so that threads do not share counters.
     pub fn for_thread(self: &Arc<Self>) -> ThreadBuyRoute {
-        ThreadBuyRoute {
-            route: self.clone(),
-            tally: self.figures.new_tally(),
-            last_sale: RefCell::new(LastSale::default()),
-        }
+        ThreadBuyRoute { route: self.clone(), tally: self.figures.new_tally() }
     }
 
     /// Answers one call, on any thread.
@@ -117,7 +112,7 @@ impl BuyRoute {
                 let (content_type, authorization) =
                     (first(header::CONTENT_TYPE), first(header::AUTHORIZATION));
                 let call = BuyCall { sale, content_type, authorization, body: &body };
-                match self.begin(&call, self.lookup(sale).as_ref(), self.clock.now()) {
+                match self.begin(&call, self.clock.now()) {
                     Begun::Answered(answer) => answer,
                     Begun::Waiting(waiting) => self.finish(waiting).await,
                 }
@@ -147,18 +142,13 @@ impl BuyRoute {
         }
     }
 
-    /// The sale with this id, as it is written in a path.
-    fn lookup(&self, id: &str) -> Option<Arc<BoardSale>> {
-        self.board.lookup(id.parse().ok()?)
-    }
-
-    /// All that is done without waiting. `sale` is the one that `call` names, if there is one.
-    fn begin(&self, call: &BuyCall<'_>, sale: Option<&Arc<BoardSale>>, now: Timestamp) -> Begun<Waiting> {
-        let passed = match judge::judge(call, sale, &self.keyring, now) {
+    /// All that is done without waiting.
+    fn begin(&self, call: &BuyCall<'_>, now: Timestamp) -> Begun<Waiting> {
+        let passed = match judge::judge(call, &self.board, &self.keyring, now) {
             Ok(passed) => passed,
             Err(code) => return Begun::Answered(BuyAnswer::Refused(code)),
         };
-        Begun::Answered(match self.desk.ask(passed.sale, passed.user, 1, now) {
+        Begun::Answered(match self.desk.ask(&passed.sale, passed.user, 1, now) {
             Asked::Claimed(claim) => BuyAnswer::Claimed(claim.status),
             Asked::SoldOut => BuyAnswer::SoldOut,
             Asked::Overloaded => BuyAnswer::Refused(ProblemCode::Overloaded),
@@ -185,7 +175,8 @@ pub(crate) enum Begun<W> {
     Waiting(W),
 }
 
-/// When calls arrived that are judged together: the clock is read once for all of them.
+/// When calls arrived that were read together: the clock is read once for all of them. They fit in one buffer and are
+/// judged without waiting, so it is never older than that takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     /// By the clock that calls are judged by.
@@ -205,14 +196,6 @@ pub(crate) struct WaitingCall {
 pub struct ThreadBuyRoute {
     route: Arc<BuyRoute>,
     tally: Arc<Tally>,
-    last_sale: RefCell<LastSale>,
-}
-
-/// The sale that a thread was asked for last, which is mostly the next as well. What is on the board stays there.
-#[derive(Debug, Default)]
-struct LastSale {
-    id: String,
-    sale: Option<Arc<BoardSale>>,
 }
 
 impl ThreadBuyRoute {
@@ -231,8 +214,7 @@ impl ThreadBuyRoute {
 
     /// Answers one call whose body has arrived, as far as that needs no waiting.
     pub(crate) fn begin(&self, call: &BuyCall<'_>, arrival: Arrival) -> Begun<WaitingCall> {
-        let last_sale = &mut *self.last_sale.borrow_mut();
-        match self.route.begin(call, last_sale.lookup(call.sale, &self.route), arrival.now) {
+        match self.route.begin(call, arrival.now) {
             Begun::Answered(answer) => {
                 self.tally.count(answer, arrival.at.elapsed());
                 Begun::Answered(answer)
@@ -251,16 +233,5 @@ impl ThreadBuyRoute {
     /// Now, by the clock that calls are judged by.
     pub(crate) fn now(&self) -> Timestamp {
         self.route.clock.now()
-    }
-}
-
-impl LastSale {
-    /// The sale with this id, as it is written in a path.
-    fn lookup(&mut self, id: &str, route: &BuyRoute) -> Option<&Arc<BoardSale>> {
-        if self.sale.is_none() || self.id != id {
-            self.sale = route.lookup(id);
-            id.clone_into(&mut self.id);
-        }
-        self.sale.as_ref()
     }
 }

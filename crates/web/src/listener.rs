@@ -3,15 +3,13 @@
 //! server; any other goes, body unread, to the general runtime.
 //!
 //! `accept` says how a connection starts and ends, `connection` how long it may take, `fast_lane` how plain buy calls are
-//! answered without hyper (`plain` says which are), `one_request` how it comes back from hyper, `dispatch` where every other
-//! request goes.
+//! answered without hyper (`plain` says which are), `dispatch` where every other request goes.
 
 mod accept;
 mod answer_writer;
 mod connection;
 mod dispatch;
 mod fast_lane;
-mod one_request;
 mod plain;
 
 use std::io;

@@ -139,7 +139,7 @@ impl Application for Live {
         };
         let tag = match auth.token {
             None => None,
-            Some(token) => match self.keyring.verify_session(token.as_bytes(), now) {
+            Some(token) => match self.keyring.verify_session(&token, now) {
                 Ok(session) => Some(session.user.get()),
                 Err(_) => return Admission::Refuse { reason_json: words::refusal("unauthenticated") },
             },

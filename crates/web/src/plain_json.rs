@@ -44,14 +44,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_plain_is_read_as_the_parser_reads_it(bytes in r#"[ -~\n"\\é0-9]{0,12}"#) {
-            let string = format!("\"{bytes}\"");
-            if let Some((read, b"")) = text(&string.as_bytes()[1..]) {
-                prop_assert_eq!(serde_json::from_str::<&str>(&string).unwrap(), read);
+        fn a_plain_text_is_read_as_the_parser_reads_it(inside in r#"[ -~\x00\n"\\é蘋]{0,12}"#) {
+            let json = format!("\"{inside}\"");
+            if let Some((read, b"")) = text(&json.as_bytes()[1..]) {
+                prop_assert_eq!(serde_json::from_str::<&str>(&json).unwrap(), read);
             }
-            let list = format!("[{bytes}]");
-            if let Some((read, b"]")) = number(&list.as_bytes()[1..]) {
-                prop_assert_eq!(serde_json::from_str::<[i64; 1]>(&list).unwrap(), [read]);
+        }
+
+        #[test]
+        fn a_plain_number_is_read_as_the_parser_reads_it(inside in r"-?[0-9]{0,20}[.e ]?[0-9]?") {
+            let json = format!("[{inside}]");
+            if let Some((read, b"]")) = number(&json.as_bytes()[1..]) {
+                prop_assert_eq!(serde_json::from_str::<[i64; 1]>(&json).unwrap(), [read]);
             }
         }
     }

@@ -28,10 +28,7 @@ pub const SESSION_LASTS: std::time::Duration = std::time::Duration::from_hours(2
 
 const KID_LEN_MAX: usize = 64;
 const TOKEN_LEN_MAX: usize = 1_024;
-const PAYLOAD_LEN_MAX: usize = TOKEN_LEN_MAX / 4 * 3;
 const SIGNATURE_LEN: usize = 32;
-/// As it is written: in base64, without padding.
-const SIGNATURE_TEXT_LEN: usize = 43;
 
 /// A signing secret and its name.
 #[derive(Clone)]
@@ -129,8 +126,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`TokenRefusal`]; also for a checkout token.
-    pub fn verify_session(&self, token: &[u8], now: Timestamp) -> Result<Session, TokenRefusal> {
-        let mut payload = [0; PAYLOAD_LEN_MAX];
+    pub fn verify_session(&self, token: &str, now: Timestamp) -> Result<Session, TokenRefusal> {
+        let mut payload = [0; TOKEN_LEN_MAX];
         let claims = self.open(Kind::Session, token, &mut payload).ok_or(TokenRefusal::Invalid)?;
         SessionClaims::read(claims, now)
     }
@@ -139,8 +136,8 @@ impl Keyring {
     ///
     /// # Errors
     /// [`TokenRefusal`]; also for a session token.
-    pub fn verify_checkout(&self, token: &[u8], now: Timestamp) -> Result<Checkout, TokenRefusal> {
-        let mut payload = [0; PAYLOAD_LEN_MAX];
+    pub fn verify_checkout(&self, token: &str, now: Timestamp) -> Result<Checkout, TokenRefusal> {
+        let mut payload = [0; TOKEN_LEN_MAX];
         let claims = self.open(Kind::Checkout, token, &mut payload).ok_or(TokenRefusal::Invalid)?;
         CheckoutClaims::read(claims, now)
     }
@@ -152,15 +149,16 @@ impl Keyring {
     }
 
     /// The payload of a token whose header and signature are right, decoded into `payload`.
-    fn open<'b>(&self, kind: Kind, token: &[u8], payload: &'b mut [u8; PAYLOAD_LEN_MAX]) -> Option<&'b [u8]> {
+    fn open<'b>(&self, kind: Kind, token: &str, payload: &'b mut [u8; TOKEN_LEN_MAX]) -> Option<&'b [u8]> {
         if token.len() > TOKEN_LEN_MAX {
             return None;
         }
         let mut starts = self.keys.iter().map(|key| key.start(kind));
-        let (start, rest) = starts.find_map(|start| Some((start, start.before(token)?)))?;
-        let (encoded, signature) = rest.split_at_checked(rest.len().checked_sub(1 + SIGNATURE_TEXT_LEN)?)?;
-        let mut tag = [0; SIGNATURE_LEN];
-        let tag_len = URL_SAFE_NO_PAD.decode_slice(signature.strip_prefix(b".")?, &mut tag).ok()?;
+        let (start, rest) = starts.find_map(|start| Some((start, token.strip_prefix(&start.text)?)))?;
+        let (encoded, signature) = rest.rsplit_once('.')?;
+        // Room for one byte more than a signature has, so that a longer one is seen.
+        let mut tag = [0; SIGNATURE_LEN + 1];
+        let tag_len = URL_SAFE_NO_PAD.decode_slice(signature, &mut tag).ok()?;
         start.mac.clone().chain_update(encoded).verify_slice(&tag[..tag_len]).ok()?;
         let len = URL_SAFE_NO_PAD.decode_slice(encoded, payload).ok()?;
         Some(&payload[..len])
@@ -224,7 +222,7 @@ impl Key {
 struct Start {
     /// The encoded header and a dot.
     text: String,
-    /// The signature's MAC after that: nothing that is the same for all tokens is hashed again for each.
+    /// The MAC behind that: what all tokens begin with is hashed once, and not again for each.
     mac: Hmac<Sha256>,
 }
 
@@ -234,11 +232,6 @@ impl Start {
         let text = format!("{}.", URL_SAFE_NO_PAD.encode(header));
         let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         Self { mac: mac.chain_update(&text), text }
-    }
-
-    /// The rest of a token that begins so.
-    fn before<'t>(&self, token: &'t [u8]) -> Option<&'t [u8]> {
-        token.strip_prefix(self.text.as_bytes())
     }
 }
 

@@ -2,7 +2,7 @@
 //! are about requests. Benchmarks, not tests: no figure fails a run.
 //!
 //! Each figure is a subcommand with its own stage of real services, and is measured several times beside what it is
-//! compared with. Read next: `stage` (what runs where), then the figures: `refused`, `accepted`, `decided`, `small`,
+//! compared with. Read next: `stage` (what runs where), then the figures: `refused`, `accepted`, `decided`, `order`, `small`,
 //! `scaling`. What all benchmarks share is in `../support`.
 
 mod accepted;
@@ -20,6 +20,7 @@ mod generator;
 mod http;
 #[path = "../support/machine.rs"]
 mod machine;
+mod order;
 mod peer;
 mod people;
 mod queue;
@@ -72,6 +73,8 @@ enum Figure {
     Accepted(Options),
     /// People decided by a consumer, for each of its CPU-seconds and a second: nearly all refused, and all winning
     Decided(Options),
+    /// How far people overtake each other on their way into the line
+    Order(Options),
     /// A publisher of one core and 512 MiB, under a crowd that goes on for minutes
     Small(SmallOptions),
     /// Publishers that are given more, and more publishers
@@ -129,6 +132,7 @@ fn main() -> ExitCode {
         Figure::Refused(options) => reported(options.json.as_deref(), || refused::measure(options)),
         Figure::Accepted(options) => reported(options.json.as_deref(), || accepted::measure(options)),
         Figure::Decided(options) => reported(options.json.as_deref(), || decided::measure(options)),
+        Figure::Order(options) => reported(options.json.as_deref(), || order::measure(options)),
         Figure::Small(options) => reported(options.json.as_deref(), || small::measure(options)),
         Figure::Scaling(options) => reported(options.json.as_deref(), || scaling::measure(options)),
         Figure::Peer { uri } => peer::run(uri),

@@ -125,6 +125,11 @@ impl Stage {
         self.runtime.block_on(work)
     }
 
+    /// What the database answers, a row a line.
+    pub(crate) fn rows(&self, query: &str) -> anyhow::Result<String> {
+        self.services.mysql.primary.query(&format!("USE {}; {query}", self.plan.name))
+    }
+
     /// The queue of accepted requests, as a process of the site would use it.
     pub(crate) fn queue(&self) -> RabbitConfig {
         let prefix = format!("{}.", self.plan.name);

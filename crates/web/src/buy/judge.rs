@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use miaosha_app::board::BoardSale;
+use miaosha_app::board::{Board, BoardSale};
 use miaosha_app::request_buy::{WindowRefusal, answers_rightly, check_window};
-use miaosha_domain::ids::UserId;
+use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::time::Timestamp;
 use serde::Deserialize;
 
@@ -29,26 +29,26 @@ pub(crate) struct BuyCall<'a> {
 
 /// A request that may be handed in.
 #[derive(Debug)]
-pub(super) struct Passed<'s> {
-    pub(super) sale: &'s Arc<BoardSale>,
+pub(super) struct Passed {
+    pub(super) sale: Arc<BoardSale>,
     pub(super) user: UserId,
 }
 
-/// Judges a request at `now`; `sale` is the one that it names, if there is one. The order of the checks is a promise to
-/// clients: type, sale, token, window, shape, answer.
-pub(super) fn judge<'s>(
+/// Judges a request at `now`. The order of the checks is a promise to clients: type, sale, token, window, shape, answer.
+pub(super) fn judge(
     call: &BuyCall<'_>,
-    sale: Option<&'s Arc<BoardSale>>,
+    board: &Board,
     keyring: &Keyring,
     now: Timestamp,
-) -> Result<Passed<'s>, ProblemCode> {
+) -> Result<Passed, ProblemCode> {
     if !call.content_type.is_some_and(is_json) {
         return Err(ProblemCode::UnsupportedMediaType);
     }
+    let sale = call.sale.parse::<SaleId>().ok().and_then(|id| board.lookup(id));
     let sale = sale.ok_or(ProblemCode::NoSuchSale)?;
     let token = call.authorization.and_then(bearer).ok_or(ProblemCode::Unauthenticated)?;
     let session = keyring.verify_session(token, now).map_err(|_| ProblemCode::Unauthenticated)?;
-    check_window(sale, now).map_err(|refusal| match refusal {
+    check_window(&sale, now).map_err(|refusal| match refusal {
         WindowRefusal::NotOpen => ProblemCode::NotOpen,
         WindowRefusal::Ended => ProblemCode::Ended,
         WindowRefusal::Paused => ProblemCode::Paused,
@@ -57,7 +57,7 @@ pub(super) fn judge<'s>(
     if sale.sale.question.is_some() && body.answer.is_none() {
         return Err(ProblemCode::InvalidBody);
     }
-    if !answers_rightly(sale, body.answer.as_deref()) {
+    if !answers_rightly(&sale, body.answer.as_deref()) {
         return Err(ProblemCode::WrongAnswer);
     }
     Ok(Passed { sale, user: session.user })
@@ -111,9 +111,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_plain_is_read_as_the_parser_reads_it(
+            front in prop_oneof![4 => Just(r#"{"answer":""#), 1 => prop::sample::select(&[" {", "{", ""][..])],
             answer in r#"[a-z"\\é\n\x00 {}:,]{0,8}"#,
-            front in prop::sample::select(&[r#"{"answer":""#, r#"{ "answer":""#, r#"{"answer": ""#, "{", ""][..]),
-            back in prop::sample::select(&[r#""}"#, r#""} "#, r#"","entry":"x"}"#, r#"","answer":""}"#, "}", ""][..]),
+            back in prop_oneof![4 => Just(r#""}"#), 1 => prop::sample::select(&[r#""} "#, r#"","x":""}"#, "}"][..])],
         ) {
             let body = format!("{front}{answer}{back}");
             if let Some(read) = read_plain(body.as_bytes()) {

@@ -69,43 +69,12 @@ impl FromRequestParts<Arc<Web>> for Payer {
 }
 
 /// The token of a request, if its `Authorization` has one.
-pub(crate) fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
+pub(crate) fn bearer_of(headers: &HeaderMap) -> Option<&str> {
     bearer(headers.get(header::AUTHORIZATION)?.as_bytes())
 }
 
-/// The token of `Bearer <token>`, without space around it.
-pub(crate) fn bearer(authorization: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = authorization.split_at_checked(b"bearer ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
-        return None;
-    }
-    match token {
-        [b'!'..=b'~', .., b'!'..=b'~'] => Some(token),
-        // There may be space of any script around it.
-        _ => str::from_utf8(token).ok().map(|token| token.trim().as_bytes()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_stands_behind_its_scheme_and_has_no_space_around_it() {
-        for (authorization, token) in [
-            ("Bearer a.b.c", Some("a.b.c")),
-            ("bEARER   a.b.c \t", Some("a.b.c")),
-            ("Bearer \u{3000}a.b\u{A0}c\u{A0}", Some("a.b\u{A0}c")),
-            ("Bearer a", Some("a")),
-            ("Bearer ", Some("")),
-            ("Bearer", None),
-            ("Bearer\ta.b.c", None),
-            (" Bearer a.b.c", None),
-            ("Basic a.b.c", None),
-            ("", None),
-        ] {
-            assert_eq!(bearer(authorization.as_bytes()), token.map(str::as_bytes), "{authorization:?}");
-        }
-        assert_eq!(bearer(b"Bearer a.b.c\xA0"), None, "no text");
-    }
+/// The token of `Bearer <token>`.
+pub(crate) fn bearer(authorization: &[u8]) -> Option<&str> {
+    let (scheme, token) = str::from_utf8(authorization).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

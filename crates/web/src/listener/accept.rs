@@ -1,6 +1,7 @@
 //! One thread: takes connections from its socket, serves them, and lets them finish at shutdown.
 
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use super::ListenerConfig;
-use super::connection::serve;
+use super::connection::{serve, shutdown_begun};
 use super::dispatch::{Dispatch, Peer, Site};
 
 /// After running out of files: give connections the time to close.
@@ -65,10 +66,11 @@ impl Thread {
                 drop(place);
             });
         };
+        let mut shutdown = pin!(shutdown_begun(&self.draining));
         loop {
             tokio::select! {
                 biased;
-                () = self.draining.cancelled() => break,
+                () = &mut shutdown => break,
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => begin(accepted),
                     Err(error) if is_of_one_connection(&error) => debug!(%error, "a connection was gone at once"),

@@ -10,20 +10,16 @@ use crate::buy::BuyAnswer;
 /// Writes the answers of one thread.
 #[derive(Debug, Default)]
 pub(super) struct AnswerWriter {
-    last: Option<(BuyAnswer, Closes)>,
+    last: Option<(BuyAnswer, bool)>,
     last_written: Vec<u8>,
     /// Of `date`, and so of what was written last.
     second: Option<i64>,
     date: String,
 }
 
-/// Whether the connection is closed behind an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Closes(pub(super) bool);
-
 impl AnswerWriter {
-    /// Appends an answer that is given at `now`.
-    pub(super) fn write(&mut self, answer: BuyAnswer, closes: Closes, now: Timestamp, wire: &mut Vec<u8>) {
+    /// Appends an answer that is given at `now`; the connection stays open behind it, unless it `closes`.
+    pub(super) fn write(&mut self, answer: BuyAnswer, closes: bool, now: Timestamp, wire: &mut Vec<u8>) {
         let second = now.as_millis().div_euclid(1_000);
         if self.second != Some(second) {
             let since_epoch = Duration::from_secs(second.try_into().unwrap_or_default());
@@ -33,7 +29,7 @@ impl AnswerWriter {
         }
         if self.last != Some((answer, closes)) {
             self.last_written.clear();
-            answer.write(&self.date, closes.0, &mut self.last_written);
+            answer.write(&self.date, closes, &mut self.last_written);
             self.last = Some((answer, closes));
         }
         wire.extend_from_slice(&self.last_written);
@@ -61,7 +57,7 @@ mod tests {
             let (mut writer, mut now_ms) = (AnswerWriter::default(), 1_800_000_000_000);
             for (answer, closes, after_ms) in given {
                 now_ms += after_ms;
-                let (answer, closes, now) = (ANSWERS[answer], Closes(closes), Timestamp::from_millis(now_ms));
+                let (answer, closes, now) = (ANSWERS[answer], closes, Timestamp::from_millis(now_ms));
                 let (mut wire, mut anew) = (b"before".to_vec(), b"before".to_vec());
                 writer.write(answer, closes, now, &mut wire);
                 AnswerWriter::default().write(answer, closes, now, &mut anew);
@@ -73,8 +69,8 @@ mod tests {
     #[test]
     fn an_answer_is_dated_by_the_second() {
         let (mut writer, mut wire) = (AnswerWriter::default(), Vec::new());
-        writer.write(BuyAnswer::SoldOut, Closes(false), Timestamp::from_millis(999), &mut wire);
-        writer.write(BuyAnswer::SoldOut, Closes(false), Timestamp::from_millis(1_000), &mut wire);
+        writer.write(BuyAnswer::SoldOut, false, Timestamp::from_millis(999), &mut wire);
+        writer.write(BuyAnswer::SoldOut, false, Timestamp::from_millis(1_000), &mut wire);
         let text = String::from_utf8(wire).unwrap();
         for date in ["Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:01 GMT"] {
             assert_eq!(text.matches(&format!("\r\ndate: {date}\r\n")).count(), 1, "{text}");

@@ -1,5 +1,4 @@
-//! One connection: the plain calls of a crowd in the fast lane, any other plain request by hyper, one at a time; from the
-//! first that is not plain on, all that follows by hyper. And its patience.
+//! One connection: first the plain calls of a crowd, then HTTP/1.1 by hyper, and its patience.
 //!
 //! hyper's own timeout for heads also counts the time between requests and makes a timer for each of them. Here a
 //! connection has one timer, which looks every `head_timeout` at what has happened since: nothing (it is idle), or
@@ -9,27 +8,24 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
-use hyper::{Request, Response};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use miaosha_push::http::ReadAhead;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::trace;
 
-use super::dispatch::{Dispatch, Peer, SiteBody};
+use super::dispatch::{Dispatch, Peer};
 use super::fast_lane::Left;
-use super::one_request::OneRequest;
 use super::{BUFFER_LEN_MAX, HEADERS_MAX, ListenerConfig};
 
 /// Serves one connection until either side ends it, it is handed over, or its patience is over.
@@ -41,155 +37,67 @@ pub(super) async fn serve(
     draining: CancellationToken,
 ) {
     let mut look = pin!(sleep(config.head_timeout));
-    let mut ahead = Vec::new();
-    let by_hyper = ByHyper { peer, dispatch: &dispatch, config: &config, draining: &draining };
-    let Some(lane) = dispatch.fast_lane() else {
-        return by_hyper.answer_all(Bytes::new(), stream, look).await;
-    };
-    loop {
-        match lane.serve(&mut stream, ahead, look.as_mut(), &config, &draining).await {
+    let mut taken = Bytes::new();
+    if let Some(lane) = dispatch.fast_lane() {
+        let left = lane.serve(&mut stream, look.as_mut(), &config, &draining).await;
+        match left {
             Left::Over => return,
-            Left::ForOne { first, rest_len, behind } => {
-                let request = OneRequest::new(first, rest_len, stream);
-                let Some(taken_back) = by_hyper.answer_one(request, look.as_mut()).await else { return };
-                (stream, ahead) = (taken_back, behind);
-            }
-            Left::ForGood(taken) => return by_hyper.answer_all(taken, stream, look).await,
+            Left::ToHyper(bytes) => taken = bytes,
         }
     }
-}
-
-/// How hyper answers on one connection.
-struct ByHyper<'a> {
-    peer: Peer,
-    dispatch: &'a Dispatch,
-    config: &'a ListenerConfig,
-    draining: &'a CancellationToken,
-}
-
-impl ByHyper<'_> {
-    /// Answers a request; the connection behind it, unless that is over.
-    async fn answer_one(&self, request: OneRequest, look: Pin<&mut Sleep>) -> Option<TcpStream> {
-        let patience = Rc::new(Patience::default());
+    let patience = Rc::new(Patience::default());
+    if !taken.is_empty() {
         patience.note_progress();
-        let progress = request.progress();
-        let service = service_fn(|request| self.answer(request, &patience));
-        let mut connection = builder().serve_connection(TokioIo::new(request), service);
-        let is_answered = || patience.has_answered() && progress.is_complete();
-        let end = self.drive(Pin::new(&mut connection), &patience, look, is_answered).await;
-        matches!(end, End::Answered).then(|| connection.into_parts().io.into_inner().into_stream())
     }
-
-    /// Answers whatever comes, of which `taken` was read before.
-    async fn answer_all(&self, taken: Bytes, stream: TcpStream, look: Pin<&mut Sleep>) {
-        let patience = Rc::new(Patience::default());
-        if !taken.is_empty() {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let busy = Busy::new(patience.clone());
+        let answer = dispatch.answer(request, peer, busy);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(BUFFER_LEN_MAX)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(ReadAhead::new(taken, stream)), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut shutdown = pin!(shutdown_begun(&draining));
+    let mut is_draining = false;
+    poll_fn(|context| {
+        if !is_draining && shutdown.as_mut().poll(context).is_ready() {
+            is_draining = true;
+            // From here on hyper takes nothing that it has not begun to read.
+            if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            connection.as_mut().graceful_shutdown();
+        }
+        let mut was_woken_to_look = false;
+        while look.as_mut().poll(context).is_ready() {
+            was_woken_to_look = true;
+            if patience.is_over(config.head_timeout, config.idle_timeout) {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(Instant::now() + config.head_timeout);
+        }
+        if !was_woken_to_look {
             patience.note_progress();
         }
-        let service = service_fn(|request| self.answer(request, &patience));
-        let stream = TokioIo::new(ReadAhead::new(taken, stream));
-        let mut connection = builder().serve_connection(stream, service).with_upgrades();
-        self.drive(Pin::new(&mut connection), &patience, look, || false).await;
-    }
-
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        patience: &Rc<Patience>,
-    ) -> impl Future<Output = Result<Response<SiteBody>, Infallible>> {
-        let busy = Busy::new(patience.clone());
-        let answer = self.dispatch.answer(request, self.peer, busy);
-        async move { Ok(answer.await) }
-    }
-
-    /// Lets hyper go on until the connection ends, its patience is over, or `is_answered`.
-    async fn drive(
-        &self,
-        mut connection: Pin<&mut impl Http1>,
-        patience: &Patience,
-        mut look: Pin<&mut Sleep>,
-        is_answered: impl Fn() -> bool,
-    ) -> End {
-        let ListenerConfig { head_timeout, idle_timeout, .. } = *self.config;
-        let mut drain = pin!(self.draining.cancelled());
-        let mut is_draining = false;
-        // At shutdown hyper closes a connection of which it has read nothing.
-        let mut has_read = !patience.has_progress();
-        poll_fn(|context| {
-            if !has_read {
-                has_read = true;
-                if connection.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(End::Over);
-                }
-            }
-            if !is_draining && drain.as_mut().poll(context).is_ready() {
-                is_draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            let mut was_woken_to_look = false;
-            while look.as_mut().poll(context).is_ready() {
-                was_woken_to_look = true;
-                if patience.is_over(head_timeout, idle_timeout) {
-                    return Poll::Ready(End::Over);
-                }
-                look.as_mut().reset(Instant::now() + head_timeout);
-            }
-            if !was_woken_to_look {
-                patience.note_progress();
-            }
-            match connection.as_mut().poll(context) {
-                Poll::Ready(end) => {
-                    if let Err(error) = end {
-                        trace!(%error, "a connection broke");
-                    }
-                    Poll::Ready(End::Over)
-                }
-                Poll::Pending if !is_draining && is_answered() => Poll::Ready(End::Answered),
-                Poll::Pending => Poll::Pending,
+        connection.as_mut().poll(context).map(|end| {
+            if let Err(error) = end {
+                trace!(%error, "a connection broke");
             }
         })
-        .await
-    }
+    })
+    .await;
 }
 
-/// How hyper's part ends.
-enum End {
-    /// The connection is over, or handed over.
-    Over,
-    /// The one request is answered.
-    Answered,
-}
-
-fn builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_headers(HEADERS_MAX).max_buf_size(BUFFER_LEN_MAX).header_read_timeout(None);
-    builder
-}
-
-/// A connection of hyper, with or without upgrades.
-trait Http1: Future<Output = hyper::Result<()>> {
-    /// Lets it end after the request that is under way.
-    fn graceful_shutdown(self: Pin<&mut Self>);
-}
-
-impl<I, S> Http1 for http1::Connection<I, S>
-where
-    I: Read + Write + Unpin,
-    S: HttpService<Incoming, ResBody = SiteBody, Error = Infallible>,
-{
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        http1::Connection::graceful_shutdown(self);
-    }
-}
-
-impl<I, S> Http1 for http1::UpgradeableConnection<I, S>
-where
-    I: Read + Write + Unpin + Send + 'static,
-    S: HttpService<Incoming, ResBody = SiteBody, Error = Infallible>,
-{
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        http1::UpgradeableConnection::graceful_shutdown(self);
-    }
+/// Returns when the process is going and the system was asked once more what has come: a thread that was busy may not
+/// have heard of all that came before.
+pub(super) async fn shutdown_begun(draining: &CancellationToken) {
+    draining.cancelled().await;
+    // The runtime asks the system before it comes back.
+    tokio::task::yield_now().await;
 }
 
 /// What has happened on a connection since its last request was answered.
@@ -199,7 +107,6 @@ pub(super) struct Patience {
     progress: Cell<u32>,
     looks_idle: Cell<u32>,
     looks_begun: Cell<u32>,
-    has_answered: Cell<bool>,
 }
 
 impl Patience {
@@ -208,22 +115,13 @@ impl Patience {
         self.progress.set(self.progress.get().saturating_add(1));
     }
 
-    fn has_progress(&self) -> bool {
-        self.progress.get() > 0
-    }
-
-    /// Whether a request was answered, and none is under way.
-    fn has_answered(&self) -> bool {
-        self.has_answered.get() && self.requests.get() == 0
-    }
-
     /// One look, every `every`: whether a head has been begun for a whole such span, or the connection has been idle for
     /// too long.
     fn is_over(&self, every: Duration, idle_timeout: Duration) -> bool {
         if self.requests.get() > 0 {
             return false;
         }
-        let looks = if self.has_progress() { &self.looks_begun } else { &self.looks_idle };
+        let looks = if self.progress.get() > 0 { &self.looks_begun } else { &self.looks_idle };
         looks.set(looks.get() + 1);
         self.looks_begun.get() > 1 || every * self.looks_idle.get() > idle_timeout
     }
@@ -244,7 +142,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let patience = &self.0;
         patience.requests.set(patience.requests.get() - 1);
-        patience.has_answered.set(true);
         patience.progress.set(0);
         patience.looks_idle.set(0);
         patience.looks_begun.set(0);

@@ -1,5 +1,5 @@
 //! The calls of a crowd on one connection: read into a buffer that all connections of the thread share, judged at once, and
-//! answered with one write, without hyper and without allocating. Whatever else comes is left to hyper.
+//! answered with one write, without hyper and without allocating. The first thing that is not such a call ends it.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::answer_writer::{AnswerWriter, Closes};
+use super::answer_writer::AnswerWriter;
+use super::connection::shutdown_begun;
 use super::plain::{self, Front};
 use super::{BUFFER_LEN_MAX, ListenerConfig};
 use crate::buy::{Begun, ThreadBuyRoute, WaitingCall};
@@ -36,17 +37,8 @@ struct Buffers {
 pub(super) enum Left {
     /// Not at all.
     Over,
-    /// By hyper with one plain request, and then in the lane again.
-    ForOne {
-        /// What has arrived of the request.
-        first: Bytes,
-        /// How many bytes of it are still to come.
-        rest_len: usize,
-        /// What has arrived behind it.
-        behind: Vec<u8>,
-    },
-    /// By hyper, which should read these bytes first.
-    ForGood(Bytes),
+    /// With these bytes, which hyper should read first.
+    ToHyper(Bytes),
 }
 
 /// What happens on a connection.
@@ -65,8 +57,6 @@ enum Progress {
     Answered,
     /// Up to a call that waits for its batch.
     Waiting(WaitingCall),
-    /// Up to another plain request of this many bytes in all, which is kept.
-    Request(usize),
     /// Up to something else, which is kept.
     Other,
     /// The other side has closed.
@@ -81,6 +71,8 @@ struct Visit<'a> {
     kept: Vec<u8>,
     /// Whether whole calls may be among what is kept.
     is_kept_unread: bool,
+    /// Whether as much came as there was room for, so that there is probably more.
+    was_full: bool,
     /// What could not be sent at once.
     unsent: Vec<u8>,
 }
@@ -100,26 +92,31 @@ impl FastLane {
         &self.buy
     }
 
-    /// Answers the calls of a connection, of which `ahead` was read before, until something else comes. Whether it is idle
-    /// is looked at whenever `look` ends, every `head_timeout`.
+    /// Answers the calls of a connection until something else comes. Whether it is idle is looked at whenever `look` ends,
+    /// every `head_timeout`.
     pub(super) async fn serve(
         &self,
         stream: &mut TcpStream,
-        ahead: Vec<u8>,
         mut look: Pin<&mut Sleep>,
         &ListenerConfig { head_timeout, idle_timeout, .. }: &ListenerConfig,
         draining: &CancellationToken,
     ) -> Left {
-        let mut drain = pin!(draining.cancelled());
-        let mut visit =
-            Visit { lane: self, stream, is_kept_unread: !ahead.is_empty(), kept: ahead, unsent: Vec::new() };
+        let mut shutdown = pin!(shutdown_begun(draining));
+        let mut visit = Visit {
+            lane: self,
+            stream,
+            kept: Vec::new(),
+            is_kept_unread: false,
+            was_full: false,
+            unsent: Vec::new(),
+        };
         let mut idle_looks = 0;
         loop {
             let event = poll_fn(|context| {
                 if let Poll::Ready(progress) = visit.poll_read(context) {
                     return Poll::Ready(Event::Read(progress));
                 }
-                if drain.as_mut().poll(context).is_ready() {
+                if shutdown.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Event::Drain);
                 }
                 look.as_mut().poll(context).map(|()| Event::Look)
@@ -130,19 +127,13 @@ impl FastLane {
                     if visit.send(idle_timeout).await.is_err() {
                         return Left::Over;
                     }
-                    return Left::ForGood(visit.kept.into());
-                }
-                Event::Read(Progress::Request(len)) => {
-                    if visit.send(idle_timeout).await.is_err() {
-                        return Left::Over;
-                    }
-                    return visit.leave_for_one(len);
+                    return Left::ToHyper(visit.kept.into());
                 }
                 Event::Read(Progress::Answered) => visit.send(idle_timeout).await,
                 Event::Read(Progress::Waiting(call)) => visit.finish(call, draining, idle_timeout).await,
                 // What has begun to come is given its time by hyper.
                 Event::Look | Event::Drain if !visit.kept.is_empty() => {
-                    return Left::ForGood(visit.kept.into());
+                    return Left::ToHyper(visit.kept.into());
                 }
                 Event::Read(Progress::Closed) | Event::Drain => return Left::Over,
                 Event::Look => {
@@ -158,6 +149,10 @@ impl FastLane {
                 return Left::Over;
             }
             idle_looks = 0;
+            if visit.was_full {
+                // Whoever keeps sending does not keep the others waiting.
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
@@ -176,6 +171,7 @@ impl Visit<'_> {
             return Poll::Ready(Progress::Closed);
         };
         let read_len = room.filled().len();
+        self.was_full = room.remaining() == 0;
         if read_len == 0 {
             return Poll::Ready(Progress::Closed);
         }
@@ -194,12 +190,11 @@ impl Visit<'_> {
                     let begun = self.lane.buy.begin(&call, arrival);
                     arrived = &arrived[call_len..];
                     match begun {
-                        Begun::Answered(answer) => writer.write(answer, Closes(false), arrival.now, answers),
+                        Begun::Answered(answer) => writer.write(answer, false, arrival.now, answers),
                         Begun::Waiting(call) => break Progress::Waiting(call),
                     }
                 }
                 Front::Incomplete if arrived.len() < BUFFER_LEN_MAX => break Progress::Answered,
-                Front::Request(len) => break Progress::Request(len),
                 Front::Incomplete | Front::Other => break Progress::Other,
             }
         };
@@ -207,12 +202,6 @@ impl Visit<'_> {
         self.kept.extend_from_slice(arrived);
         self.give(answers);
         progress
-    }
-
-    /// The request of this length that is at the front of what is kept is answered elsewhere.
-    fn leave_for_one(mut self, len: usize) -> Left {
-        let behind = self.kept.split_off(len.min(self.kept.len()));
-        Left::ForOne { rest_len: len - self.kept.len(), first: self.kept.into(), behind }
     }
 
     /// Answers a call when its batch is settled.
@@ -225,7 +214,7 @@ impl Visit<'_> {
         let answer = self.lane.buy.finish(call).await;
         {
             let Buffers { answers, writer, .. } = &mut *self.lane.buffers.borrow_mut();
-            let closes = Closes(draining.is_cancelled() && self.kept.is_empty());
+            let closes = draining.is_cancelled() && self.kept.is_empty();
             answers.clear();
             writer.write(answer, closes, self.lane.buy.now(), answers);
             self.give(answers);
@@ -252,5 +241,53 @@ impl Visit<'_> {
         let sent = tokio::time::timeout(timeout, self.stream.write_all(&self.unsent)).await;
         self.unsent.clear();
         sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::poll;
+    use miaosha_app::board::Board;
+    use miaosha_app::request_buy::{DeskLimits, RequestDesk};
+    use miaosha_embedded::{InProcessQueue, SystemClock};
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::buy::BuyRoute;
+    use crate::tokens::{Keyring, Secret};
+    use crate::web::WebLimits;
+
+    /// A lane that knows of no sale.
+    fn lane() -> FastLane {
+        let (clock, queue) = (Arc::new(SystemClock), Arc::new(InProcessQueue::new(1)));
+        let desk = RequestDesk::new(clock.clone(), queue, DeskLimits::default());
+        let secret = Secret { kid: "k1".to_owned(), bytes: vec![7; 32] };
+        let keyring = Keyring::new(secret, Vec::new()).unwrap();
+        let (board, limits) = (Arc::new(Board::new()), WebLimits::default());
+        let route = BuyRoute::new(board, Arc::new(desk), Arc::new(keyring), clock, &limits);
+        FastLane::new(Arc::new(route).for_thread())
+    }
+
+    #[tokio::test]
+    async fn one_who_keeps_sending_lets_the_others_have_their_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let call = "POST /api/v1/sales/1/requests HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+        client.write_all(call.repeat(3 * BUFFER_LEN_MAX / call.len()).as_bytes()).await.unwrap();
+        stream.readable().await.unwrap();
+
+        let (lane, config, draining) = (lane(), ListenerConfig::default(), CancellationToken::new());
+        let mut look = pin!(sleep(config.head_timeout));
+        let mut served = pin!(lane.serve(&mut stream, look.as_mut(), &config, &draining));
+        assert!(poll!(served.as_mut()).is_pending());
+        client.readable().await.unwrap();
+        let mut answers = vec![0; 1024 * 1024];
+        let len = client.try_read(&mut answers).unwrap();
+        let answered = String::from_utf8_lossy(&answers[..len]).matches("HTTP/1.1 ").count();
+        assert!((1..=BUFFER_LEN_MAX / call.len()).contains(&answered), "{answered}");
     }
 }

@@ -57,11 +57,11 @@ fn signed_session(claims: &Value) -> String {
 fn a_session_token_proves_its_person_until_exactly_its_end() {
     let token = keyring().mint_session(user(), Role::Editor, NOW, HOUR);
     let session = Session { user: user(), role: Role::Editor };
-    assert_eq!(keyring().verify_session(token.as_bytes(), NOW), Ok(session));
+    assert_eq!(keyring().verify_session(&token, NOW), Ok(session));
     let end = Timestamp::from_millis(1_800_003_601_000);
     let last = Timestamp::from_millis(end.as_millis() - 1);
-    assert_eq!(keyring().verify_session(token.as_bytes(), last), Ok(session));
-    assert_eq!(keyring().verify_session(token.as_bytes(), end), Err(TokenRefusal::Expired));
+    assert_eq!(keyring().verify_session(&token, last), Ok(session));
+    assert_eq!(keyring().verify_session(&token, end), Err(TokenRefusal::Expired));
 }
 
 #[test]
@@ -69,29 +69,29 @@ fn a_checkout_token_ends_with_its_reservation_to_the_millisecond() {
     let token = keyring().mint_checkout(&checkout());
     assert_eq!(token, keyring().mint_checkout(&checkout()), "the same reservation, the same token");
     let last = Timestamp::from_millis(checkout().deadline.as_millis() - 1);
-    assert_eq!(keyring().verify_checkout(token.as_bytes(), last), Ok(checkout()));
-    assert_eq!(keyring().verify_checkout(token.as_bytes(), checkout().deadline), Err(TokenRefusal::Expired));
+    assert_eq!(keyring().verify_checkout(&token, last), Ok(checkout()));
+    assert_eq!(keyring().verify_checkout(&token, checkout().deadline), Err(TokenRefusal::Expired));
 }
 
 #[test]
 fn one_kind_of_token_is_never_the_other() {
     let session = keyring().mint_session(user(), Role::Buyer, NOW, HOUR);
     let checkout = keyring().mint_checkout(&checkout());
-    assert_eq!(keyring().verify_checkout(session.as_bytes(), NOW), Err(TokenRefusal::Invalid));
-    assert_eq!(keyring().verify_session(checkout.as_bytes(), NOW), Err(TokenRefusal::Invalid));
+    assert_eq!(keyring().verify_checkout(&session, NOW), Err(TokenRefusal::Invalid));
+    assert_eq!(keyring().verify_session(&checkout, NOW), Err(TokenRefusal::Invalid));
 }
 
 #[test]
 fn an_older_key_is_accepted_and_an_unknown_one_is_not() {
     let old = Keyring::new(secret("k1", 1), Vec::new()).unwrap();
     let token = old.mint_session(user(), Role::Buyer, NOW, HOUR);
-    assert!(keyring().verify_session(token.as_bytes(), NOW).is_ok());
+    assert!(keyring().verify_session(&token, NOW).is_ok());
     let strange = Keyring::new(secret("k3", 2), Vec::new()).unwrap();
     let token = strange.mint_session(user(), Role::Buyer, NOW, HOUR);
-    assert_eq!(keyring().verify_session(token.as_bytes(), NOW), Err(TokenRefusal::Invalid));
+    assert_eq!(keyring().verify_session(&token, NOW), Err(TokenRefusal::Invalid));
     let impostor = Keyring::new(secret("k2", 3), Vec::new()).unwrap();
     let token = impostor.mint_session(user(), Role::Buyer, NOW, HOUR);
-    assert_eq!(keyring().verify_session(token.as_bytes(), NOW), Err(TokenRefusal::Invalid));
+    assert_eq!(keyring().verify_session(&token, NOW), Err(TokenRefusal::Invalid));
 }
 
 #[test]
@@ -107,20 +107,16 @@ fn no_other_header_is_accepted_even_rightly_signed() {
     ];
     for header in headers {
         let token = signed(2, &header, &claims);
-        assert_eq!(keyring().verify_session(token.as_bytes(), NOW), Err(TokenRefusal::Invalid), "{header}");
+        assert_eq!(keyring().verify_session(&token, NOW), Err(TokenRefusal::Invalid), "{header}");
         let unsigned = format!("{}.", token.rsplit_once('.').unwrap().0);
-        assert_eq!(
-            keyring().verify_session(unsigned.as_bytes(), NOW),
-            Err(TokenRefusal::Invalid),
-            "{header}"
-        );
+        assert_eq!(keyring().verify_session(&unsigned, NOW), Err(TokenRefusal::Invalid), "{header}");
     }
 }
 
 #[test]
 fn every_claim_is_required_and_of_its_type() {
     let good = json!({"aud":"session","sub":"42","role":"buyer","iat":0,"exp":9_999_999_999_u64});
-    assert!(keyring().verify_session(signed_session(&good).as_bytes(), NOW).is_ok());
+    assert!(keyring().verify_session(&signed_session(&good), NOW).is_ok());
     for name in ["aud", "sub", "role", "iat", "exp"] {
         for wrong in [None, Some(Value::Null), Some(json!("")), Some(json!({"a":1}))] {
             let mut claims = good.clone();
@@ -129,7 +125,7 @@ fn every_claim_is_required_and_of_its_type() {
                 Some(wrong) => claims.as_object_mut().unwrap().insert(name.to_owned(), wrong),
             };
             assert_eq!(
-                keyring().verify_session(signed_session(&claims).as_bytes(), NOW),
+                keyring().verify_session(&signed_session(&claims), NOW),
                 Err(TokenRefusal::Invalid),
                 "{claims}"
             );
@@ -168,8 +164,8 @@ proptest! {
             let at = at % bytes.len();
             bytes[at] ^= 1_u8 << bit;
             if let Ok(changed) = String::from_utf8(bytes) {
-                prop_assert_eq!(keyring().verify_session(changed.as_bytes(), NOW), Err(TokenRefusal::Invalid));
-                prop_assert_eq!(keyring().verify_checkout(changed.as_bytes(), NOW), Err(TokenRefusal::Invalid));
+                prop_assert_eq!(keyring().verify_session(&changed, NOW), Err(TokenRefusal::Invalid));
+                prop_assert_eq!(keyring().verify_checkout(&changed, NOW), Err(TokenRefusal::Invalid));
             }
         }
     }
@@ -177,6 +173,6 @@ proptest! {
     #[test]
     fn any_text_is_refused_without_a_panic(text in ".{0,1200}", with_start: bool) {
         let token = if with_start { format!("{}{text}", session_start()) } else { text };
-        prop_assert_eq!(keyring().verify_session(token.as_bytes(), NOW), Err(TokenRefusal::Invalid));
+        prop_assert_eq!(keyring().verify_session(&token, NOW), Err(TokenRefusal::Invalid));
     }
 }

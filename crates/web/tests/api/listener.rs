@@ -1,5 +1,7 @@
 //! The listener, over real connections.
 
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +85,23 @@ async fn a_call_may_come_in_pieces() {
     let (head, _) = client.answer().await;
     assert!(head.starts_with("http/1.1 404 ") && head.contains("\r\ndate: "), "{head}");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_buyer_who_waits_too_long_between_calls_or_within_one_is_closed() {
+    let site = Site::open().await;
+    let (brief, endless) = (Duration::from_millis(30), PATIENT * 10);
+    let call = buy("1", "none", "{}");
+    // Each is closed by the limit that it breaks; the other does not come.
+    for (behind, head_timeout, idle_timeout) in [("", brief, brief * 4), (&call[..40], brief, endless)] {
+        let quick = ListenerConfig { head_timeout, idle_timeout, ..config() };
+        let running = Running::start(quick, served(&site));
+        let mut client = Client::connect(running.addr).await;
+        client.send(&[&call, behind].concat()).await;
+        assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+        assert_eq!(client.rest().await, "");
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -282,6 +301,40 @@ async fn at_shutdown_what_is_under_way_finishes_and_nothing_more_is_taken() {
 }
 
 #[tokio::test]
+async fn whoever_asked_before_the_shutdown_is_answered_by_a_thread_that_was_busy() {
+    let site = Site::open().await;
+    for buy_route in [served(&site).buy, None] {
+        let (entered, free) = (Arc::new(Notify::new()), Arc::new(std::sync::Barrier::new(2)));
+        let (told, held) = (entered.clone(), free.clone());
+        let sockets: SocketService = Arc::new(move |_| {
+            told.notify_one();
+            held.wait();
+            async { Response::default() }.boxed()
+        });
+        let site = Served { buy: buy_route, sockets: Some(sockets), ..served(&site) };
+        let running = Running::start(ListenerConfig { threads: NonZeroUsize::MIN, ..config() }, site);
+        let mut known = Client::connect(running.addr).await;
+        known.send(&buy("1", "none", "{}")).await;
+        known.answer().await;
+        let mut holding = Client::connect(running.addr).await;
+        holding.send("GET /socket.io/ HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        entered.notified().await;
+        let mut new = Client::connect(running.addr).await;
+        for client in [&mut known, &mut new] {
+            client.send(&buy("1", "none", "{}")).await;
+        }
+        running.stop.send(()).unwrap();
+        // The listener, a task of this thread, hears of it.
+        tokio::task::yield_now().await;
+        free.wait();
+        for client in [&mut known, &mut new, &mut holding] {
+            client.answer().await;
+        }
+        tokio::time::timeout(PATIENT, running.end).await.unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_takes_too_long_at_shutdown_is_cut() {
     let site = Site::open().await;
     let general = Router::new().route("/work", get(std::future::pending::<&'static str>));
@@ -299,4 +352,23 @@ async fn an_address_that_is_taken_is_an_error_that_names_it() {
     let taken = Listener::bind(first.addr(), config()).unwrap_err();
     assert_eq!(taken.source.kind(), std::io::ErrorKind::AddrInUse);
     assert!(taken.to_string().starts_with(&format!("cannot listen on {}", first.addr())), "{taken}");
+}
+
+#[tokio::test]
+async fn every_thread_takes_connections_of_its_own_from_the_one_address() {
+    let site = Site::open().await;
+    let sockets: SocketService = Arc::new(|_| {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        async move { Response::new(Full::new(Bytes::from(thread))) }.boxed()
+    });
+    let running = Running::start(config(), Served { sockets: Some(sockets), ..served(&site) });
+    let mut threads = HashSet::new();
+    // The system spreads connections by a hash of their addresses: 64 on one of two is once in 2^63.
+    for _ in 0..64 {
+        let mut client = Client::connect(running.addr).await;
+        client.send("GET /socket.io/ HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        threads.insert(client.answer().await.1);
+    }
+    assert_eq!(threads, HashSet::from(["web-0".to_owned(), "web-1".to_owned()]));
+    running.stop().await;
 }

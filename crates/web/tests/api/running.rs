@@ -65,29 +65,23 @@ impl Client {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The head of the next answer, in small letters.
-    pub(crate) async fn head(&mut self) -> String {
+    /// The head of the next answer, in small letters, and its body, by its length.
+    pub(crate) async fn answer(&mut self) -> (String, String) {
         let read = async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(self.0.read_u8().await.expect("an answer"));
             }
-            String::from_utf8(head).unwrap().to_lowercase()
+            let head = String::from_utf8(head).unwrap().to_lowercase();
+            let len = head
+                .split("content-length: ")
+                .nth(1)
+                .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
+            let mut body = vec![0; len];
+            self.0.read_exact(&mut body).await.unwrap();
+            (head, String::from_utf8(body).unwrap())
         };
         tokio::time::timeout(PATIENT, read).await.expect("no answer came")
-    }
-
-    /// The head of the next answer and its body, by its length.
-    pub(crate) async fn answer(&mut self) -> (String, String) {
-        let head = self.head().await;
-        let len = head
-            .split("content-length: ")
-            .nth(1)
-            .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
-        let mut body = vec![0; len];
-        let read = self.0.read_exact(&mut body);
-        tokio::time::timeout(PATIENT, read).await.expect("no body came").unwrap();
-        (head, String::from_utf8(body).unwrap())
     }
 
     /// What comes until the other side closes.
