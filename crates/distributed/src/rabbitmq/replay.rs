@@ -32,7 +32,8 @@ pub struct Replayed {
 
 impl Rabbit {
     /// Sends every message that waits in the dead-letter queue at the call back where it belongs, each durable before it
-    /// is taken out. Batches come as such that may have been decided. Safe to repeat, and beside others who do the same.
+    /// is taken out. Batches come as such that may have been decided. Safe to repeat, and beside others who do the same;
+    /// a message in somebody's hand does not wait, nor does the one that a call failed on until the broker has it back.
     ///
     /// # Errors
     /// `Retryable` without the broker, or when it does not confirm; what was sent on by then stays so, nothing is lost.

@@ -83,8 +83,9 @@ fn a_dead_letter_that_cannot_be_sent_on_stays_until_it_can() {
         let refused = rabbit.replay_dead_letters().await;
         assert!(matches!(refused, Err(PortError::Retryable { .. })), "{refused:?}");
 
-        // The queues are declared again.
+        // The queues are declared again. The broker gives the letter back a moment after a call has failed.
         let replayed = loop {
+            while site.waiting(&channel, "dead-letters").await == 0 {}
             match rabbit.replay_dead_letters().await {
                 Ok(replayed) => break replayed,
                 Err(error) => assert!(!error.is_terminal(), "{error}"),
