@@ -45,7 +45,6 @@ impl Rabbit {
         })?;
         let replay = Replay { routes: &self.queue.routes, schedule: &self.timers.schedule };
         let replayed = replay.run(&wire.connection).await;
-        // The goodbye comes after the last acknowledgement, and the broker's answer after both.
         wire.close().await;
         replayed.map_err(|cause| PortError::retryable(REPLAY, cause))
     }
@@ -70,6 +69,9 @@ impl Replay<'_> {
             self.send_on(&letter.delivery, &mut replayed).await?;
             letter.delivery.acker.ack(BasicAckOptions::default()).await?;
         }
+        // Answered after the last acknowledgement has taken effect. One that the end of the connection follows at once may
+        // be lost (seen with RabbitMQ 3.10), and its message comes again.
+        channel.close(200, "done".into()).await?;
         Ok(replayed)
     }
 
