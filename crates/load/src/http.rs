@@ -118,6 +118,11 @@ impl<D: Dial> Client<D> {
         }
     }
 
+    /// Closes the connection, if there is one.
+    pub(crate) fn close(&mut self) {
+        self.idle = None;
+    }
+
     async fn exchange_unbounded(&mut self, request: &[u8]) -> Result<Response, Failure> {
         let mut stream = match self.idle.take() {
             Some(stream) => stream,

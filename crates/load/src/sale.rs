@@ -78,6 +78,7 @@ async fn go_through(args: &SaleArgs, people: usize, tokens: Tokens) -> anyhow::R
         general_address: args.general_url.is_some().then_some(general_address),
         look_up: SignedCall::get(general, &format!("/api/v1/sales/{}/claim", args.crowd.sale)),
         check_out: SignedCall::post(general, "/api/v1/checkout", &check_out_body()),
+        has_new_connections: args.new_connections,
         timeout: args.timeout,
     };
     let tasks = plan_tasks(args, people, &calls, opening.opens_us)?;

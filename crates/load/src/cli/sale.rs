@@ -38,6 +38,10 @@ pub(crate) struct SaleArgs {
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4000))]
     pub(crate) connections: u32,
 
+    /// Open a new connection for every buy call instead, with at most --connections open at once
+    #[arg(long)]
+    pub(crate) new_connections: bool,
+
     /// Share (0 to 1) of the winners who pay; the others let their reservation expire
     #[arg(long, value_name = "SHARE", default_value_t = 0.8, value_parser = units::parse_share)]
     pub(crate) pay: f64,

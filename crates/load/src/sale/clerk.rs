@@ -1,4 +1,4 @@
-//! One keep-alive connection of a process: makes the calls that people want, one after the other.
+//! One connection of a process at a time: makes the calls that people want, one after the other.
 
 use super::office::{Job, Office};
 use crate::http::{Client, SignedCall, TcpDial};
@@ -19,6 +19,8 @@ pub(crate) struct Calls {
     pub(super) general_address: Option<SocketAddr>,
     pub(super) look_up: SignedCall,
     pub(super) check_out: SignedCall,
+    /// Whether each buy call has a connection of its own.
+    pub(super) has_new_connections: bool,
     /// Longest time for one of them, connecting included.
     pub(super) timeout: Duration,
 }
@@ -53,6 +55,9 @@ pub(super) async fn work(office: Rc<RefCell<Office>>, calls: Rc<Calls>, tokens: 
         };
         let sent_at = Instant::now();
         let result = client.exchange(&request, calls.timeout).await;
+        if calls.has_new_connections && matches!(job, Job::Buy(_)) {
+            buying.close();
+        }
         office.borrow_mut().settle(job, &result, sent_at, Instant::now());
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct SaleReport {
     pub(crate) processes: usize,
     /// Keep-alive connections for the buy calls.
     pub(crate) connections: u32,
+    /// Whether each buy call had a connection of its own, so many at once.
+    pub(crate) new_connections: bool,
     /// Of the winners, who were to pay.
     pub(crate) pay: f64,
     pub(crate) ended_by: EndedBy,
@@ -83,6 +85,7 @@ impl SaleReport {
             people: tally.people,
             processes,
             connections: args.connections,
+            new_connections: args.new_connections,
             pay: args.pay,
             ended_by,
             opening_us: opening.opens_us,
@@ -181,8 +184,11 @@ impl fmt::Display for SaleReport {
         };
         writeln!(
             out,
-            "people      {}, {} processes, {} connections for calls; {ended_by}",
-            self.people, self.processes, self.connections
+            "people      {}, {} processes, {} connections for calls{}; {ended_by}",
+            self.people,
+            self.processes,
+            self.connections,
+            if self.new_connections { ", each for one" } else { "" }
         )?;
         let counts = &self.counts;
         writeln!(

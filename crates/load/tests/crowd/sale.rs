@@ -105,6 +105,29 @@ fn everyone_goes_the_whole_way_and_is_told_by_push_by_answer_or_by_look_up() {
 }
 
 #[test]
+fn every_buy_call_may_have_a_connection_of_its_own() {
+    const LOOK: usize = 1;
+    let people = "a\nb\nc\nd\ne\nf\n";
+    for (flags, expected) in [(&[][..], LOOK + 2), (&["--new-connections"], LOOK + 6)] {
+        let site = Site::start(|_, _, request| match request {
+            page if page.starts_with("GET /api/v1/sales/7 ") => sale_page(SignedDuration::from_secs(2)),
+            socket if socket.starts_with("GET /socket.io/") => (503, String::new()),
+            _ => (200, json!({"status": "sold_out"}).to_string()),
+        });
+        let directory = tempfile::tempdir().unwrap();
+        // One for each of the two processes.
+        let flags = [&["--connections", "2"], flags].concat();
+        let output = sale(&site, directory.path(), people, &flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let report = report(directory.path());
+        assert_eq!(
+            (&report["answers"], &report["new_connections"], site.connections()),
+            (&json!({"200 sold_out": 6}), &json!(expected == LOOK + 6), expected)
+        );
+    }
+}
+
+#[test]
 fn people_without_a_socket_buy_by_the_clock_and_who_is_never_told_is_exit_code_1() {
     let site = Site::start(|_, token, request| match request {
         page if page.starts_with("GET /api/v1/sales/7 ") => sale_page(SignedDuration::from_secs(2)),

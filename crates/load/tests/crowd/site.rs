@@ -20,6 +20,7 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     sockets: Arc<Mutex<Vec<Watcher>>>,
     pongs: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     answer: Arc<Answer>,
 }
 
@@ -34,7 +35,13 @@ impl Site {
     pub(crate) fn start(answer: impl Fn(&Self, &str, &str) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let site = Self { address, sockets: Arc::default(), pongs: Arc::default(), answer: Arc::new(answer) };
+        let site = Self {
+            address,
+            sockets: Arc::default(),
+            pongs: Arc::default(),
+            connections: Arc::default(),
+            answer: Arc::new(answer),
+        };
         let serving = site.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -65,6 +72,11 @@ impl Site {
         self.pongs.load(Ordering::Relaxed)
     }
 
+    /// How many connections have come to speak HTTP and nothing else.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Closes the first so many sockets that watch.
     pub(crate) fn close(&self, count: usize) {
         for (_, socket) in self.sockets.lock().unwrap().iter().take(count) {
@@ -82,6 +94,7 @@ impl Site {
             }
             return;
         }
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let mut received = Vec::new();
         let mut buffer = [0; 4096];
         loop {

@@ -6,11 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde::Serialize;
 
 use crate::Common;
-use crate::generator::{Crowd, MemoryGrowth, Sockets};
+use crate::generator::{Crowd, MemoryGrowth, Running, Sockets};
 use crate::memory;
 use crate::peers::{Peer, PeerKind};
 use crate::report::Report;
@@ -68,8 +69,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Idle> {
         eprintln!("crowd: idle, run {number}");
         runs.push(run_once(&stage, peers, count, idle)?);
     }
-    let names = std::iter::once("miaosha").chain(peers.iter().map(|kind| kind.name()));
-    let servers = names.enumerate().map(|(place, name)| {
+    let servers = (0..=peers.len()).map(|place| {
         let growths = || runs.iter().map(|run| &run[place]);
         let growth = |of: &MemoryGrowth| {
             let grown = approximate(of.after.resident_bytes) - approximate(of.before.resident_bytes);
@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Idle> {
         };
         let before = |of: &MemoryGrowth| approximate(of.before.resident_bytes) / 1_048_576.0;
         Server {
-            name,
+            name: name(peers, place),
             bytes_per_socket: Spread::of(growths().map(growth)),
             before_mib: Spread::of(growths().map(before)),
         }
@@ -115,11 +115,19 @@ fn run_once(
         .start()
     };
     let running = servers.iter().map(start).collect::<anyhow::Result<Vec<_>>>()?;
-    let growth = |report: Sockets| {
-        report.require_all(count)?;
-        report.server_memory.ok_or_else(|| anyhow::anyhow!("a server ended"))
+    let growth = |(place, running): (usize, Running<Sockets>)| {
+        let growth = running.finish().and_then(|report| {
+            report.require_all(count)?;
+            report.server_memory.context("a server ended")
+        });
+        growth.with_context(|| name(kinds, place))
     };
-    running.into_iter().map(|running| growth(running.finish()?)).collect()
+    running.into_iter().enumerate().map(growth).collect()
+}
+
+/// Whose server the one at this place is: this project's is the first.
+fn name(kinds: &[PeerKind], place: usize) -> &'static str {
+    place.checked_sub(1).and_then(|peer| kinds.get(peer)).map_or("miaosha", |kind| kind.name())
 }
 
 impl Report for Idle {

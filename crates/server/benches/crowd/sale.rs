@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Keep-alive connections for the buy calls
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4_000))]
     connections: u32,
+    /// A new connection for every buy call, at most --connections at once
+    #[arg(long)]
+    new_connections: bool,
     #[command(flatten)]
     pace: Pace,
 }
@@ -51,6 +54,7 @@ pub(crate) struct Options {
 pub(crate) struct Sales {
     people: u32,
     connections: u32,
+    new_connections: bool,
     stock: u32,
     standby: u32,
     push_processes: usize,
@@ -105,6 +109,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Sales> {
     Ok(Sales {
         people,
         connections: options.connections,
+        new_connections: options.new_connections,
         stock,
         standby,
         push_processes: stage.push_processes().len(),
@@ -135,6 +140,9 @@ fn sell(stage: &Stage, options: &Options, people: u32, stock: u32, standby: u32)
     add("--sources", generator::sources(people));
     add("--pay", "0".to_owned());
     add("--give-up", format!("{GIVE_UP_S}s"));
+    if options.new_connections {
+        arguments.push("--new-connections".to_owned());
+    }
     let mut running: Running<SaleReport> = generator::start(&arguments)?;
     sleep((planned_at + opens_in).saturating_duration_since(Instant::now()));
     let usage = usage_until_the_end(stage, &mut running);
@@ -182,8 +190,9 @@ impl fmt::Display for Sales {
         let Self { people, connections, stock, standby, push_processes, .. } = self;
         writeln!(
             f,
-            "{people} people on {push_processes} push processes buy over {connections} connections: {stock} units, \
-             {standby} stand by"
+            "{people} people on {push_processes} push processes buy over {connections} connections{}: {stock} units, \
+             {standby} stand by",
+            if self.new_connections { " at once, a new one for each" } else { "" }
         )?;
         writeln!(f, "all heard      {:.2} s after the opening", self.heard_s)?;
         writeln!(f, "all answered   {:.2} s", self.answered_s)?;

@@ -41,13 +41,13 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
     let refused = |sales, batch_len| Crowd { people: size(1_638_400), sales, batch_len, stock: 50 };
     let winning = |sales, batch_len| Crowd { people: size(204_800), sales, batch_len, stock: 1_000_000 };
     let mut parts = Vec::new();
-    for (sales, batch_len) in [(1, BATCH_LEN), (1, BATCH_LEN_MAX), (10, BATCH_LEN)] {
+    for (sales, batch_len) in [(1, BATCH_LEN), (1, BATCH_LEN_MAX), (10, BATCH_LEN), (100, BATCH_LEN)] {
         let mut part = refused(sales, batch_len).measure(&stage, &consumer, options)?;
         let target = Target::at_least("decisions/CPU-s", REFUSED_PER_CPU_S, part.series[0].spread.median);
         part.targets.push(target);
         parts.push(part);
     }
-    for (sales, batch_len) in [(1, BATCH_LEN), (1, BATCH_LEN_MAX), (10, BATCH_LEN)] {
+    for (sales, batch_len) in [(1, BATCH_LEN), (1, BATCH_LEN_MAX), (10, BATCH_LEN), (100, BATCH_LEN)] {
         let mut part = winning(sales, batch_len).measure(&stage, &consumer, options)?;
         part.targets.push(Target::at_least("claims/s", CLAIMS_PER_S, part.series[1].spread.median));
         parts.push(part);

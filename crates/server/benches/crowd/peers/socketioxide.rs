@@ -1,5 +1,6 @@
 //! The peer in Rust: socketioxide with its default settings on axum, on WebSocket only.
 
+use std::convert::Infallible;
 use std::net::Ipv4Addr;
 
 use axum::Router;
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
+use socketioxide::handler::ConnectHandler as _;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 
@@ -20,7 +22,7 @@ struct Subject {
 pub(crate) fn serve() -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let (layer, io) = SocketIo::builder().build_layer();
-        io.ns("/", greet);
+        io.ns("/", greet.with(prepare));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         println!("{}", listener.local_addr()?);
         let listener = listener.tap_io(|stream| {
@@ -37,9 +39,14 @@ pub(crate) fn serve() -> anyhow::Result<()> {
 
 // Whom an answer does not reach has gone; the generator counts.
 
+/// Before the client is told that it is connected: a question that comes before `watch` is known gets no answer.
+async fn prepare(socket: SocketRef) -> Result<(), Infallible> {
+    socket.on("watch", watch);
+    Ok(())
+}
+
 async fn greet(socket: SocketRef) {
     let _gone = socket.emit("clock", &json!({ "now": "2026-11-22T00:00:00.000Z", "sales": [] }));
-    socket.on("watch", watch);
 }
 
 async fn watch(socket: SocketRef, Data(Subject { sale }): Data<Subject>, ack: AckSender) {
