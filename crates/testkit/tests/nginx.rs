@@ -4,6 +4,7 @@
 #[path = "nginx/stand_in.rs"]
 mod stand_in;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +12,9 @@ use std::time::{Duration, Instant};
 use miaosha_testkit::services::{Fleet, Nginx, NginxOptions, Place, PushNode, Service as _, wait_until};
 
 use stand_in::Manner::{Answers, HangsUp};
-use stand_in::{Message, Nowhere, StandIn, call, call_from, call_with, send};
+use stand_in::{
+    Message, Nowhere, StandIn, call, call_from, call_with, keep_back, receive, receive_many, send, send_many,
+};
 
 const BUY: &str = "/api/v1/sales/1/requests";
 
@@ -43,6 +46,22 @@ impl Site {
 
 fn start(fleet: &Fleet) -> Nginx {
     Nginx::start(fleet, NginxOptions::default()).unwrap()
+}
+
+fn start_limited(fleet: &Fleet) -> Nginx {
+    Nginx::start(fleet, NginxOptions { is_limited: true, ..NginxOptions::default() }).unwrap()
+}
+
+/// The limits that refused something, by the names of their zones, as Nginx wrote it down before it answered.
+fn limits_met(nginx: &Nginx) -> BTreeSet<String> {
+    let log = nginx.error_log().unwrap();
+    let zones = log.lines().filter_map(|line| line.split_once(" by zone \"")?.1.split_once('"'));
+    zones.map(|(zone, _)| zone.to_owned()).collect()
+}
+
+fn assert_refused_by_a_limit(answer: &Message) {
+    assert_eq!((answer.status(), answer.code().as_str()), (429, "too_many_requests"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
 }
 
 #[test]
@@ -291,16 +310,12 @@ fn limits_are_off_unless_included_and_then_answer_429_per_address() {
     };
     assert!(flood(&start(&site.fleet())).iter().all(|answer| answer.status() == 200));
 
-    let limited =
-        Nginx::start(&site.fleet(), NginxOptions { is_limited: true, ..NginxOptions::default() }).unwrap();
+    let limited = start_limited(&site.fleet());
     let answers = flood(&limited);
     let (taken, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status() == 200);
     assert!(taken.len() > 100, "the burst passes: {}", taken.len());
     assert!(!refused.is_empty());
-    for answer in refused {
-        assert_eq!((answer.status(), answer.code().as_str()), (429, "too_many_requests"));
-        assert_eq!(answer.header("retry-after"), Some("1"));
-    }
+    refused.into_iter().for_each(assert_refused_by_a_limit);
     assert_eq!(
         call(limited.address(), "GET", "/api/v1/sales", "").status(),
         200,
@@ -310,6 +325,41 @@ fn limits_are_off_unless_included_and_then_answer_429_per_address() {
         let elsewhere = call_from([127, 0, 0, 2].into(), limited.address(), "POST", BUY);
         assert_eq!(elsewhere.status(), 200, "another address has its own, too");
     }
+    assert_eq!(limits_met(&limited), BTreeSet::from(["buys_by_address".to_owned()]));
+}
+
+#[test]
+fn an_address_that_asks_too_often_is_refused_whatever_it_asks_for() {
+    const CONNECTIONS: usize = 4;
+    const REQUESTS_ON_EACH: usize = 500;
+    let site = Site::start();
+    let limited = start_limited(&site.fleet());
+    // All are sent before an answer is read, so that Nginx takes them as fast as it can: far more than 100 a second.
+    let connections =
+        [(); CONNECTIONS].map(|()| send_many(limited.address(), "/api/v1/sales", REQUESTS_ON_EACH));
+    let answers: Vec<_> =
+        connections.iter().flat_map(|connection| receive_many(connection, REQUESTS_ON_EACH)).collect();
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status() == 200);
+    assert!(taken.len() > 400, "the burst passes: {}", taken.len());
+    assert!(!refused.is_empty());
+    refused.into_iter().for_each(assert_refused_by_a_limit);
+    assert_eq!(call_from([127, 0, 0, 2].into(), limited.address(), "GET", "/api/v1/sales").status(), 200);
+    assert_eq!(limits_met(&limited), BTreeSet::from(["requests_by_address".to_owned()]));
+}
+
+#[test]
+fn an_address_with_400_requests_under_way_is_refused_another() {
+    let site = Site::start();
+    let limited = start_limited(&site.fleet());
+    // Nginx counts a request before it says that it wants the body, and waits ten seconds for that. With one more, they
+    // are just as many as the burst of the other limit lets through, however fast they come.
+    let under_way: Vec<_> = (0..400).map(|_| keep_back(limited.address(), "/api/v1/checkout")).collect();
+    for connection in &under_way {
+        assert_eq!(receive(connection).status(), 100);
+    }
+    assert_refused_by_a_limit(&call(limited.address(), "GET", "/api/v1/sales", ""));
+    assert_eq!(call_from([127, 0, 0, 2].into(), limited.address(), "GET", "/api/v1/sales").status(), 200);
+    assert_eq!(limits_met(&limited), BTreeSet::from(["connections_by_address".to_owned()]));
 }
 
 #[test]

@@ -158,20 +158,19 @@ fn site_server(directory: &Path, listen: SocketAddr, is_limited: bool) -> String
     )
 }
 
-/// The same names and settings as in `deploy/nginx/upstreams.conf`.
+/// The same names and settings, in the same order, as in `deploy/nginx/upstreams.conf`.
 fn upstreams(fleet: &Fleet) -> anyhow::Result<String> {
     let mut text = String::new();
     let sockets: Vec<_> = fleet.push.iter().map(|node| node.address).collect();
-    for (name, servers) in [("publisher", &fleet.publishers), ("push", &sockets), ("general", &fleet.general)]
-    {
-        upstream(&mut text, name, servers)?;
-    }
+    upstream(&mut text, "publisher", &fleet.publishers)?;
+    upstream(&mut text, "push", &sockets)?;
     let mut map = String::new();
     for PushNode { node, address } in &fleet.push {
         upstream(&mut text, &format!("push_{node}"), &[*address])?;
         writeln!(map, "{node} push_{node};")?;
     }
     writeln!(text, "map $push_node $push_upstream {{\ndefault push;\n{map}}}")?;
+    upstream(&mut text, "general", &fleet.general)?;
     Ok(text)
 }
 
@@ -182,4 +181,26 @@ fn upstream(text: &mut String, name: &str, servers: &[SocketAddr]) -> anyhow::Re
     }
     writeln!(text, "keepalive 128;\nkeepalive_timeout 20s;\nkeepalive_requests 100000;\n}}")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without comments and the space around lines.
+    fn settings(text: &str) -> Vec<&str> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+    }
+
+    #[test]
+    fn the_upstreams_of_tests_are_set_as_those_of_an_operator() {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let fleet = Fleet {
+            publishers: vec![at(8_081)],
+            push: vec![PushNode { node: 1, address: at(8_082) }],
+            general: vec![at(8_083)],
+        };
+        let deployed = fs::read_to_string(format!("{DEPLOYED}/upstreams.conf")).unwrap();
+        assert_eq!(settings(&upstreams(&fleet).unwrap()), settings(&deployed));
+    }
 }

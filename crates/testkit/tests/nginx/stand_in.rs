@@ -139,8 +139,7 @@ pub(crate) fn call(address: SocketAddr, method: &str, path: &str, body: &str) ->
 
 /// The same with further header lines, each with its `\r\n`.
 pub(crate) fn call_with(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Message {
-    let stream = send(address, method, path, headers, body);
-    Message::read(&mut BufReader::new(&stream)).unwrap().expect("an answer")
+    receive(&send(address, method, path, headers, body))
 }
 
 /// The same from an address of one's own.
@@ -148,13 +147,39 @@ pub(crate) fn call_from(source: Ipv4Addr, address: SocketAddr, method: &str, pat
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect(&address.into()).unwrap();
-    let stream = write(socket.into(), method, path, "", "");
-    Message::read(&mut BufReader::new(&stream)).unwrap().expect("an answer")
+    receive(&write(socket.into(), method, path, "", ""))
 }
 
 /// Sends a request, and leaves the answer to the caller.
 pub(crate) fn send(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
     write(TcpStream::connect(address).unwrap(), method, path, headers, body)
+}
+
+/// Sends as many requests for `path` at once, on a connection that is kept, and leaves the answers to the caller.
+pub(crate) fn send_many(address: SocketAddr, path: &str, count: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    stream.write_all(request.repeat(count).as_bytes()).unwrap();
+    stream
+}
+
+/// Announces a body and keeps it back: the request is under way until the server gives up. The answer to expect is 100.
+pub(crate) fn keep_back(address: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let headers = "Host: shop.example\r\nContent-Length: 1\r\nExpect: 100-continue\r\n";
+    stream.write_all(format!("POST {path} HTTP/1.1\r\n{headers}\r\n").as_bytes()).unwrap();
+    stream
+}
+
+/// The answer on a connection on which one is due.
+pub(crate) fn receive(stream: &TcpStream) -> Message {
+    receive_many(stream, 1).remove(0)
+}
+
+/// The answers on a connection on which as many are due.
+pub(crate) fn receive_many(stream: &TcpStream, count: usize) -> Vec<Message> {
+    let mut reader = BufReader::new(stream);
+    (0..count).map(|_| Message::read(&mut reader).unwrap().expect("an answer")).collect()
 }
 
 fn write(mut stream: TcpStream, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
