@@ -1,8 +1,11 @@
 //! Whether one more session is taken in: by how many there are, how many came within the second, and the memory left.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Instant;
+
+use tokio::sync::Notify;
 
 use crate::command::Refusal;
 use crate::config::Config;
@@ -22,6 +25,7 @@ pub(crate) struct Intake {
     of_second: AtomicU64,
     started: Instant,
     is_closed: AtomicBool,
+    emptied: Notify,
 }
 
 /// The right to one more session, given back when dropped unless kept.
@@ -42,6 +46,7 @@ impl Intake {
             of_second: AtomicU64::new(0),
             started: Instant::now(),
             is_closed: AtomicBool::new(false),
+            emptied: Notify::new(),
         }
     }
 
@@ -66,7 +71,22 @@ impl Intake {
 
     /// A session that was taken in has ended.
     pub(crate) fn release(&self) {
-        self.sessions.fetch_sub(1, Relaxed);
+        if self.sessions.fetch_sub(1, SeqCst) == 1 {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no session is left.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            // Registered before looking, so that no end between the look and the wait is missed.
+            let mut emptied = pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.sessions.load(SeqCst) == 0 {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Takes nobody in any more.

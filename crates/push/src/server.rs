@@ -264,10 +264,15 @@ impl Server {
     }
 
     /// Refuses new sessions from now on, and closes those that exist one after the other within the given time, so
-    /// that their clients reconnect elsewhere without a storm. It is done when `counts().connections` is 0.
+    /// that their clients reconnect elsewhere without a storm. [`Server::drained`] waits for it.
     pub fn drain(&self, within: Duration) {
         self.shared.intake.close();
         self.push_to_all(|| Command::Drain { within });
+    }
+
+    /// Waits until no session is left, which after [`Server::drain`] stays so.
+    pub async fn drained(&self) {
+        self.shared.intake.emptied().await;
     }
 
     /// Closes all sessions, ends the threads and waits for them. Idempotent. Not from inside an application's call,

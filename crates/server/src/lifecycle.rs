@@ -1,6 +1,7 @@
 //! Starting and ending: tasks that are seen when they panic, and a shutdown that is a value passed down.
 //!
-//! The first signal drains: stop accepting, finish what is under way, up to a deadline. The second aborts.
+//! The first signal drains: stop accepting, finish what is under way, up to a deadline. The second aborts. A drain has two
+//! parts: while those who are connected are served to their end, what answers them goes on; then that ends as well.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) struct Tasks {
     runtime: Handle,
     tracker: TaskTracker,
     shutdown: CancellationToken,
+    served: CancellationToken,
     has_panicked: Arc<AtomicBool>,
 }
 
@@ -29,6 +31,7 @@ impl Tasks {
             runtime,
             tracker: TaskTracker::new(),
             shutdown: CancellationToken::new(),
+            served: CancellationToken::new(),
             has_panicked: Arc::default(),
         }
     }
@@ -36,6 +39,11 @@ impl Tasks {
     /// Is cancelled when the process shall end.
     pub(crate) fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
+    }
+
+    /// Is cancelled when nobody is connected any more, after the shutdown began.
+    pub(crate) fn served(&self) -> &CancellationToken {
+        &self.served
     }
 
     /// Where the tasks of requests that must run to their end are counted.
@@ -71,14 +79,33 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let shutdown = self.shutdown.clone();
+        self.spawn_until(&self.shutdown, name, task);
+    }
+
+    /// Runs a task that those who are connected need: it is dropped, wherever it is, when nobody is any more.
+    pub(crate) fn spawn_while_serving(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn_until(&self.served, name, task);
+    }
+
+    fn spawn_until(
+        &self,
+        end: &CancellationToken,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let end = end.clone();
         self.spawn(name, async move {
-            shutdown.run_until_cancelled(task).await;
+            end.run_until_cancelled(task).await;
         });
     }
 
-    /// Waits for every task, up to `deadline`. Whether all ended.
+    /// Ends what served those who were connected, and waits for every task, up to `deadline`. Whether all ended.
     pub(crate) async fn drained(&self, deadline: Duration) -> bool {
+        self.served.cancel();
         self.tracker.close();
         let is_drained = tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok();
         if !is_drained {

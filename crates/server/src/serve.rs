@@ -54,14 +54,14 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
         serve_control(&tasks, &config.control_socket(), node.control())?;
     }
     if let Some(follower) = follower {
-        tasks.spawn_until_shutdown("follow", follower.run());
+        tasks.spawn_while_serving("follow", follower.run());
     }
     node.ready.start();
     let push = match live {
         Some((live, teller)) => {
             let push = PushServer::start(push_config(config), Arc::new(live.clone()))?;
             live.connect_to(push.clone());
-            tasks.spawn_until_shutdown("tell", teller.run());
+            tasks.spawn_while_serving("tell", teller.run());
             Some(push)
         }
         None => None,
@@ -160,17 +160,27 @@ fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// The sockets that a drain closes in a second, unless that would take too long: their clients come back elsewhere as fast.
+const CLOSES_PER_S: u32 = 2_000;
+
 /// Waits for the shutdown; then says so to whoever balances load, and to every socket.
 async fn begin_to_drain(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
     tasks.shutdown().cancelled().await;
     node.ready.drain();
     if let Some(push) = push {
-        push.drain(config.drain_timeout() / 2);
+        let sockets = u32::try_from(push.counts().connections).unwrap_or(u32::MAX);
+        let gently = (Duration::from_secs(1) / CLOSES_PER_S).saturating_mul(sockets);
+        push.drain(gently.min(config.drain_timeout() / 2));
     }
 }
 
-/// Waits for everything that runs, and gives the data free.
+/// Waits for everyone who is connected and for everything that runs, and gives the data free.
 async fn end(config: &Config, tasks: &Tasks, node: &Node, push: Option<PushServer>) {
+    if let Some(push) = &push
+        && tokio::time::timeout(config.drain_timeout(), push.drained()).await.is_err()
+    {
+        warn!(sockets = push.counts().connections, "some sockets did not close in time");
+    }
     tasks.drained(config.drain_timeout()).await;
     if let Some(push) = push {
         // Joins threads; nothing else runs any more.

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+use support::socket::{Said, Socket};
 use support::{PATIENCE, Site};
-use tungstenite::Message;
 
 /// Attaches strace to every thread of the process.
 fn trace(pid: u32, log: &Path) -> Child {
@@ -56,18 +57,15 @@ async fn the_fsync_of_a_batch_comes_before_the_answer_and_the_push_it_allows() {
     let sale = site.create_sale(&["--stock", "1", "--starts-in", "0s"]);
     let token = site.tokens(1, 1).remove(0);
 
-    let address = site.base.replace("http://", "ws://");
-    let (mut socket, _) =
-        tungstenite::connect(format!("{address}/socket.io/?EIO=4&transport=websocket")).unwrap();
-    socket.send(Message::text(format!("40{{\"token\":\"{token}\"}}"))).unwrap();
-    wait_for(&mut socket, "42[\"clock\"");
+    let mut socket = Socket::connect(&site.base, &token).unwrap();
+    wait_for(&mut socket, "clock", |_| true);
 
     let log = dir.path().join("strace.log");
     let mut strace = trace(site.pid(), &log);
     wait_until_traced(site.pid());
     let bought = site.buy(&sale, &token).await;
     assert_eq!((bought.status, bought.text("status")), (202, "queued"));
-    wait_for(&mut socket, "\"reserved\"");
+    wait_for(&mut socket, "claim", |claim| claim["status"] == "reserved");
     strace.kill().unwrap();
     strace.wait().unwrap();
 
@@ -101,16 +99,10 @@ async fn the_fsync_of_a_batch_comes_before_the_answer_and_the_push_it_allows() {
     assert!(synced < pushed, "call {synced} syncs, call {pushed} pushes");
 }
 
-fn wait_for(
-    socket: &mut tungstenite::WebSocket<tungstenite::stream::MaybeTlsStream<std::net::TcpStream>>,
-    part: &str,
-) {
-    if let tungstenite::stream::MaybeTlsStream::Plain(stream) = socket.get_ref() {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    }
+fn wait_for(socket: &mut Socket, event: &str, is_it: impl Fn(&Value) -> bool) {
     loop {
-        let message = socket.read().unwrap();
-        if message.is_text() && message.to_text().unwrap().contains(part) {
+        let said = socket.next(PATIENCE).unwrap().expect("it comes in time");
+        if matches!(&said, Said::Event(name, argument) if name == event && is_it(argument)) {
             return;
         }
     }

@@ -2,8 +2,12 @@
 
 mod support;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use hyper::Method;
 use serde_json::json;
+use support::socket::Socket;
 use support::{PATIENCE, Site, cli};
 
 const MINT: (&str, &str) = ("MIAOSHA_DEV__TOKEN_MINT", "true");
@@ -158,4 +162,29 @@ async fn a_second_server_on_the_same_data_is_refused_and_a_signal_ends_the_first
     );
     let ended = site.terminate(PATIENCE);
     assert!(ended.success(), "{ended:?}");
+}
+
+/// Half the time in which so many are to be closed; if they are closed at once it takes a small part of it.
+const CLOSED_IN: Duration = Duration::from_millis(100);
+const SOCKETS: u64 = 400;
+
+#[tokio::test]
+async fn a_site_that_ends_closes_its_sockets_one_after_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(dir.path(), &[MINT]);
+    let sockets =
+        site.tokens(1, SOCKETS).into_iter().map(|token| Socket::connect(&site.base, &token).unwrap());
+    let listening = sockets.map(|mut socket| {
+        thread::spawn(move || {
+            while socket.next(PATIENCE).unwrap_or(None).is_some() {}
+            Instant::now()
+        })
+    });
+    let listening: Vec<_> = listening.collect();
+    let ended = site.terminate(PATIENCE);
+    assert!(ended.success(), "{ended:?}");
+    let mut closed: Vec<Instant> = listening.into_iter().map(|thread| thread.join().unwrap()).collect();
+    closed.sort();
+    let span = closed.last().unwrap().duration_since(closed[0]);
+    assert!(span >= CLOSED_IN, "{SOCKETS} sockets were closed within {span:?}");
 }

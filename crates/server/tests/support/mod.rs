@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
 pub(crate) mod http;
+pub(crate) mod socket;
 
 use std::io::{BufRead as _, BufReader};
 use std::ops::Deref;
