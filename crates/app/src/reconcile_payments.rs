@@ -59,6 +59,7 @@ async fn reconcile(ports: &Ports, payment: Payment) -> PortResult<()> {
             NextStep::Fail => return conclude_failure(ports, payment, PaymentStatus::Declined).await,
             NextStep::NoteVoided => return conclude_failure(ports, payment, ended_as(provider)).await,
             NextStep::NoteCaptured => return note_captured(ports, payment).await,
+            // This node's clock only says when to ask.
             NextStep::Void if payment.status == PaymentStatus::Started => {
                 let Some(known) = give_lease_up(ports, payment).await? else { return Ok(()) };
                 payment = known;

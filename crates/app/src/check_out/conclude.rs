@@ -74,13 +74,16 @@ pub(crate) async fn conclude_failure(ports: &Ports, payment: Payment, end: Payme
     Ok(())
 }
 
-/// Gives the lease up: from now on a success of this payment is not written any more, so that it can be voided. The
-/// claim keeps paying until the void is known. Returns the payment as it is now, which is another if its end was
-/// written meanwhile; `None` if it is final.
+/// Gives the lease up, if it is over by the database's clock: from now on a success of this payment is not written any
+/// more, so that it can be voided. The claim keeps paying until the void is known. Returns the payment as it is now, which
+/// is another if its end was written meanwhile; `None` if it is final, or its lease is not over.
 pub(crate) async fn give_lease_up(ports: &Ports, payment: Payment) -> PortResult<Option<Payment>> {
     let Some((tx, known)) = lock_open(ports, payment.id, &payment).await? else { return Ok(None) };
     if known.status != PaymentStatus::Started {
         return Ok(Some(known));
+    }
+    if tx.now() < known.lease_until {
+        return Ok(None);
     }
     let void_due = Payment { status: PaymentStatus::VoidDue, ..known };
     tx.commit(ClaimWrite { payment: Some(void_due), ..ClaimWrite::default() }).await?;

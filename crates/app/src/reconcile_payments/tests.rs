@@ -8,7 +8,7 @@ use miaosha_domain::claim::ClaimStatus;
 
 use super::*;
 use crate::check_out::{CheckOut, CheckedOut, LEASE_DEFAULT, check_out};
-use crate::fakes::{Fault, HOLD, Node, now, sale_id, user};
+use crate::fakes::{FakeClock, Fault, HOLD, Node, now, sale_id, user};
 use crate::model::Shipping;
 use crate::ports::PaymentMethod;
 use crate::settle_sale::settle_sale;
@@ -88,6 +88,16 @@ fn a_pending_payment_waits_for_its_lease() {
     node.provider.set(node.store.payment().id, ProviderState::Authorised);
     reconcile_all(&node);
     assert_eq!(state(&node), (ClaimStatus::Paid, PaymentStatus::Captured, ProviderState::Captured));
+}
+
+#[test]
+fn a_node_whose_clock_is_fast_ends_no_lease_early() {
+    let node = paying(ProviderState::Pending);
+    node.clock.pass(ASK_AFTER);
+    let fast = FakeClock::new();
+    fast.pass(ASK_AFTER + LEASE_DEFAULT * 2);
+    now(reconcile_payments(&Ports { clock: fast, ..node.ports.clone() })).unwrap();
+    assert_eq!(state(&node), (ClaimStatus::Paying, PaymentStatus::Started, ProviderState::Pending));
 }
 
 #[test]
