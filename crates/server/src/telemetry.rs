@@ -45,7 +45,9 @@ pub(crate) fn init_metrics() -> anyhow::Result<PrometheusHandle> {
     for invariant in Invariant::ALL {
         metrics::counter!("miaosha_invariant_broken_total", "id" => invariant.to_string()).increment(0);
     }
-    for name in ["miaosha_push_dropped_total", "miaosha_connections_refused_total"] {
+    for name in
+        ["miaosha_push_dropped_total", "miaosha_connections_refused_total", "miaosha_dead_letters_total"]
+    {
         metrics::counter!(name).increment(0);
     }
     Ok(handle)

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
-use hyper::Method;
+use http_body_util::Full;
+use hyper::{Method, Request, header};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::ears::Ears;
 use crate::sold_out::{Said, now};
 use crate::support::http::Answer;
 use crate::support::{Http, PATIENCE};
@@ -34,10 +36,19 @@ pub(crate) struct Crowd {
     sold_out: Mutex<Vec<Said>>,
     /// Calls under way: as many as this process may have open files for, and the site connections.
     calls: Semaphore,
+    /// People who listen on a socket.
+    ears: Semaphore,
+    /// How often somebody's socket had told him what became of his claim, and his list of orders had the one he was told of.
+    pub(crate) heard: AtomicUsize,
+    pub(crate) orders_seen: AtomicUsize,
 }
 
 /// Calls under way at once, at the most.
 const CALLS_MAX: usize = 2_000;
+/// Each has a thread.
+const EARS_MAX: usize = 50;
+/// After this a list of orders may come from a replica that is behind.
+const A_MOMENT: Duration = Duration::from_secs(11);
 /// Look-ups under way at once, afterwards.
 const LOOK_UPS_MAX: usize = 64;
 
@@ -66,6 +77,9 @@ impl Crowd {
             turned_away: AtomicUsize::new(0),
             sold_out: Mutex::default(),
             calls: Semaphore::new(CALLS_MAX),
+            ears: Semaphore::new(EARS_MAX),
+            heard: AtomicUsize::new(0),
+            orders_seen: AtomicUsize::new(0),
         }
     }
 
@@ -124,7 +138,11 @@ impl Crowd {
         }
         let mut visit = Visit { told, told_at, was_told: false, has_order: false };
         if visit.told != "sold_out" {
-            self.follow(token, random, &mut visit).await;
+            let seat = self.ears.try_acquire();
+            let ears = seat.is_ok().then(|| {
+                Ears::open(self.http.base.clone(), self.sale.clone(), token.clone(), random.random())
+            });
+            self.follow(token, random, ears, &mut visit).await;
         }
         visit
     }
@@ -157,20 +175,29 @@ impl Crowd {
     }
 
     /// Looks what became of the request, and pays, gives up or dawdles.
-    async fn follow(&self, token: &str, mut random: SmallRng, visit: &mut Visit) {
+    async fn follow(&self, token: &str, mut random: SmallRng, mut ears: Option<Ears>, visit: &mut Visit) {
         let path = format!("/api/v1/sales/{}/claim", self.sale);
         let asked_at = Instant::now();
+        let mut receipt = None;
         while !self.is_over.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(random.random_range(1_000..3_000))).await;
             let Ok(claim) = self.call(Method::GET, &path, token).await else { continue };
             let status = claim.body["status"].as_str().unwrap_or_default();
             visit.was_told |= !matches!(status, "" | "none" | "queued");
+            let rev = claim.body["rev"].as_u64().unwrap_or_default();
+            if let Some(ears) = ears.as_mut().filter(|_| rev > 0) {
+                ears.have_heard(rev).await;
+                self.heard.fetch_add(1, Ordering::Relaxed);
+            }
             match status {
                 "reserved" => {
                     let mood = random.random_range(0..20);
-                    if mood < 3 && self.pay(&claim.body, &mut random).await {
+                    if mood < 3
+                        && let Some(paid) = self.pay(&claim.body, &mut random).await
+                    {
                         visit.has_order = true;
-                        return;
+                        self.expect_order(token, &paid).await;
+                        receipt = Some(paid);
                     }
                     if mood == 3 {
                         drop(self.call(Method::DELETE, &path, token).await);
@@ -178,13 +205,35 @@ impl Crowd {
                 }
                 "paid" => {
                     visit.has_order = true;
-                    return;
+                    break;
                 }
                 "expired" | "released" | "left" | "rejected" => return,
                 // Lost with Redis, or not decided yet.
                 "none" if asked_at.elapsed() > Duration::from_secs(30) => return,
                 _ => {}
             }
+        }
+        drop(ears);
+        if let Some(paid) = receipt {
+            tokio::time::sleep(A_MOMENT).await;
+            self.expect_order(token, &paid).await;
+        }
+    }
+
+    /// Who was told of an order sees it in his list, on every node: as a browser asks, that brings back the cookies of the
+    /// answer in which he was told. A site that cannot answer says nothing wrong.
+    async fn expect_order(&self, token: &str, paid: &Answer) {
+        let cookies = paid.headers.get_all(header::SET_COOKIE).iter();
+        let cookies = cookies.filter_map(|cookie| cookie.to_str().unwrap().split(';').next());
+        let request = Request::get(format!("{}/api/v1/orders", self.http.base))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::COOKIE, cookies.collect::<Vec<_>>().join("; "));
+        let _turn = self.calls.acquire().await.unwrap();
+        let Ok(orders) = self.http.send(request.body(Full::default()).unwrap()).await else { return };
+        if orders.status == 200 {
+            let items = orders.body["items"].as_array().unwrap();
+            assert_eq!(items.len(), 1, "somebody does not see the order that he was told of: {orders:?}");
+            self.orders_seen.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -193,10 +242,11 @@ impl Crowd {
         self.http.try_call(method, path, Some(token), None).await
     }
 
-    async fn pay(&self, claim: &Value, random: &mut SmallRng) -> bool {
+    /// The answer that tells of an order, if there is one.
+    async fn pay(&self, claim: &Value, random: &mut SmallRng) -> Option<Answer> {
         // A reservation past its deadline has none; it is about to expire.
-        let Some(checkout_token) = claim["checkout_token"].as_str() else { return false };
+        let checkout_token = claim["checkout_token"].as_str()?;
         let card = CARDS[random.random_range(0..CARDS.len())];
-        self.http.try_check_out(checkout_token, card).await.is_ok_and(|paid| paid.status == 201)
+        self.http.try_check_out(checkout_token, card).await.ok().filter(|paid| paid.status == 201)
     }
 }

@@ -253,6 +253,11 @@ async fn check(fleet: &Fleet, crowd: &Crowd, visits: &[Visit], past: &Past) {
         visits.len(),
         crowd.turned_away.load(Ordering::Relaxed)
     );
+    let (heard, seen) = (crowd.heard.load(Ordering::Relaxed), crowd.orders_seen.load(Ordering::Relaxed));
+    println!(
+        "sockets had told {heard} times what a look-up said, lists of orders had {seen} times the one told of"
+    );
+    assert!(heard > 0 && seen > 0, "nobody listened, or nobody looked at his orders");
     let settled = fleet.settled(&crowd.sale).await;
     println!("verify {settled}");
     let free = Free::of_sale(fleet, &crowd.sale, &past.primary_stood_still);

@@ -1,12 +1,14 @@
 //! A whole site as a fleet: two processes of each role behind Nginx, on real services that fail one after the other.
 //!
 //! `make faults` runs it long and prints its counts. `site` is the fleet and what can be done to it, `crowd` who buys,
-//! `sold_out` whether it was told the truth.
+//! `ears` who listens, `sold_out` whether it was told the truth.
 #![expect(clippy::disallowed_methods, reason = "a test's own settings, and tasks that it awaits itself")]
 #![expect(clippy::unwrap_used, reason = "in a test a failure to ask is a failure")]
 
+mod alarms;
 mod crowd;
 mod drains;
+mod ears;
 mod faults;
 mod idle;
 mod outages;

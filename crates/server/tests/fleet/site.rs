@@ -125,15 +125,26 @@ impl Fleet {
         }
     }
 
-    /// Waits until nobody pays any more, and gives the recount.
+    /// Waits until nobody pays any more, and until every unit that is reserved at the call is paid or taken back at its
+    /// deadline; gives the recount.
     pub(crate) async fn settled(&self, sale: &str) -> Value {
+        let reserved = |what: &str| {
+            let select =
+                format!("SELECT {what} FROM {DATABASE}.claims WHERE sale = {sale} AND status = 'reserved'");
+            self.services.mysql.primary.query(&select).unwrap()
+        };
+        let last = reserved("COALESCE(MAX(hold_until), 0)");
         let deadline = Instant::now() + PATIENCE * 2;
         loop {
+            let overdue = reserved(&format!("COUNT(IF(hold_until <= {last}, 1, NULL))"));
             let found = self.verify(sale);
-            if found["paying"] == 0 {
+            if found["paying"] == 0 && overdue == "0" {
                 return found;
             }
-            assert!(Instant::now() < deadline, "payments stay open: {found}");
+            assert!(
+                Instant::now() < deadline,
+                "payments, or {overdue} reservations of before {last}, stay open: {found}"
+            );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
