@@ -22,7 +22,7 @@ pub(crate) struct Config {
     pub(crate) backend: Backend,
     /// Where this node keeps its data, its secrets and its control socket.
     pub(crate) data_dir: PathBuf,
-    /// 0 to 1023; two live nodes need different numbers.
+    /// 0 to 1023, on the distributed backend 0 to 999; two live nodes need different numbers.
     pub(crate) node: u16,
     pub(crate) server: ServerConfig,
     pub(crate) buying: BuyingConfig,
