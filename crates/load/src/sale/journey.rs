@@ -173,9 +173,9 @@ impl Journey {
         }
     }
 
-    /// Whether a look-up that was meant for later is still of use.
+    /// Whether there is anything to look up: who has not asked yet has nothing, whatever becomes of its socket.
     pub(super) fn wants_look_up(&self) -> bool {
-        !self.is_settled()
+        !self.is_settled() && self.stage != Stage::Waiting
     }
 
     /// The reply to the check-out. The look-up finds the end of what is under way if no push tells it.
@@ -276,6 +276,16 @@ mod tests {
         assert!(journey.is_settled());
         assert_eq!(journey.heard(&claim("reserved", 2)), Next::Pay(Duration::ZERO));
         assert_eq!(journey.outcome, Some("standby"));
+    }
+
+    #[test]
+    fn who_has_not_asked_has_nothing_to_look_up() {
+        let (mut journey, now) = (Journey::new(0, false), Instant::now());
+        assert!(!journey.wants_look_up());
+        journey.opened();
+        assert!(journey.wants_look_up());
+        journey.asked(now, reply(200, "sold_out"));
+        assert!(!journey.wants_look_up());
     }
 
     #[test]

@@ -18,6 +18,10 @@ const SETTINGS: [(&str, &str); 2] = [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAO
 pub(crate) const SOCKETS_PER_PROCESS: u32 = 18_500;
 /// The most connections of a push process that are not sockets yet.
 const NEW_CONNECTIONS: u32 = 950;
+/// Of all push processes together. Beyond, pings are spread over a longer time than usual: with both ends on this machine
+/// they would cost more than everything else.
+const PINGS_PER_S_MAX: u32 = 12_000;
+const PING_INTERVAL_MS: u32 = 25_000;
 /// The most connections to a publisher.
 const CALLS_MAX: u32 = 5_000;
 
@@ -60,6 +64,7 @@ impl Stage {
         plan.role_settings[1] = vec![
             set("MIAOSHA_SERVER__CONNECTIONS_MAX", NEW_CONNECTIONS),
             set("MIAOSHA_PUSH__SOCKETS_MAX", SOCKETS_PER_PROCESS),
+            set("MIAOSHA_PUSH__PING_INTERVAL_MS", ping_interval_ms(needs.people)),
             // Of the database they need one connection, for what they read each second; there are many of them.
             set("MIAOSHA_MYSQL__CONNECTIONS_MAX", 2),
         ];
@@ -181,6 +186,10 @@ impl Stage {
         }
         Ok(String::from_utf8(stdout)?)
     }
+}
+
+fn ping_interval_ms(sockets: u32) -> u32 {
+    (sockets / PINGS_PER_S_MAX * 1_000).max(PING_INTERVAL_MS)
 }
 
 fn url(service: &impl Service) -> String {

@@ -3,7 +3,8 @@
 //!
 //! The queue is filled while the consumer stands still, so that it decides as fast as it can and the clock stops with the
 //! last decision. Two cases: a crowd after a few units, whom the gate refuses but for a few, and one in which everybody
-//! gets a unit, so that each person is a claim and an event in the database.
+//! gets a unit, so that each person is a claim and an event in the database. The second is measured with two replicas on the
+//! same cores, which write everything once more, and without any.
 
 use std::time::{Duration, Instant};
 
@@ -47,10 +48,18 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
         part.targets.push(target);
         parts.push(part);
     }
-    for (sales, batch_len) in [(1, BATCH_LEN), (1, BATCH_LEN_MAX), (10, BATCH_LEN), (100, BATCH_LEN)] {
-        let mut part = winning(sales, batch_len).measure(&stage, &consumer, options)?;
-        part.targets.push(Target::at_least("claims/s", CLAIMS_PER_S, part.series[1].spread.median));
-        parts.push(part);
+    for replicas in ["two replicas", "no replica"] {
+        if replicas == "no replica" {
+            for replica in &stage.services.mysql.replicas {
+                replica.stop();
+            }
+        }
+        for (sales, batch_len) in [(1, BATCH_LEN), (1, BATCH_LEN_MAX), (10, BATCH_LEN), (100, BATCH_LEN)] {
+            let mut part = winning(sales, batch_len).measure(&stage, &consumer, options)?;
+            part.what = format!("{}; {replicas}", part.what);
+            part.targets.push(Target::at_least("claims/s", CLAIMS_PER_S, part.series[1].spread.median));
+            parts.push(part);
+        }
     }
     Ok(Report { figure: "decided", machine: Machine::here(), parts })
 }

@@ -115,7 +115,7 @@ impl Stage {
         add("rabbitmq", &self.services.rabbitmq);
         add("mariadb", &self.services.mysql.primary);
         for replica in &self.services.mysql.replicas {
-            add("mariadb", replica);
+            add("replicas", replica);
         }
         processes
     }
