@@ -1,6 +1,7 @@
 //! One thread: takes connections from its socket, serves them, and lets them finish at shutdown.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,9 @@ const BREATHER: Duration = Duration::from_millis(50);
 /// What is written to a connection that is one too many.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// What is taken of what it has sent before: more than a buy request or a handshake has.
+const REQUEST_LEN: usize = 4_096;
 
 /// What one thread works with.
 pub(super) struct Thread {
@@ -100,8 +104,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn turn_away(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // A connection that is closed with something unread is reset, and whoever is told so may not read the answer.
+    let mut request = [MaybeUninit::uninit(); REQUEST_LEN];
+    let _unread = socket.recv(&mut request);
     // Best effort: the connection is new, so these few bytes fit.
-    let _unsent = stream.try_write(FULL);
+    let _unsent = socket.send(FULL);
     metrics::counter!("miaosha_connections_refused_total").increment(1);
 }
 

@@ -255,10 +255,15 @@ async fn one_connection_too_many_is_told_so() {
     let mut first = Client::connect(running.addr).await;
     first.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     first.answer().await;
-    let second = Client::connect(running.addr).await.rest().await;
-    assert!(second.starts_with("HTTP/1.1 503 ") && second.contains("retry-after: 1"), "{second}");
+    let mut second = Client::connect(running.addr).await;
+    second.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let third = Client::connect(running.addr).await;
+    for client in [second, third] {
+        let told = client.rest().await;
+        assert!(told.starts_with("HTTP/1.1 503 ") && told.contains("retry-after: 1"), "{told}");
+    }
     drop(first);
-    let third = async {
+    let fourth = async {
         loop {
             let mut client = Client::connect(running.addr).await;
             client.send("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
@@ -267,7 +272,7 @@ async fn one_connection_too_many_is_told_so() {
             }
         }
     };
-    tokio::time::timeout(PATIENT, third).await.expect("the place was not given back");
+    tokio::time::timeout(PATIENT, fourth).await.expect("the place was not given back");
     running.stop().await;
 }
 
