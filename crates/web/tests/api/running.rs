@@ -30,7 +30,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(config: ListenerConfig, served: Served) -> Self {
-        let listener = Listener::bind(ANYWHERE.parse().unwrap(), config).unwrap();
+        Self::of(Listener::bind(ANYWHERE.parse().unwrap(), config).unwrap(), served)
+    }
+
+    /// Of one for which connections may wait already.
+    pub(crate) fn of(listener: Listener, served: Served) -> Self {
         let addr = listener.addr();
         let (stop, stopped) = oneshot::channel();
         #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
