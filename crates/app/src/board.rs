@@ -233,6 +233,11 @@ impl BoardSale {
         }
     }
 
+    /// Who is known here to stand by, in no order.
+    pub fn standing_users(&self) -> Vec<UserId> {
+        self.people.standing(|claim| claim.user)
+    }
+
     /// The place in standby of the person with this `seq`, from 1, by the claims known here; it may be a quarter of a
     /// second older than they are. `None` if not everybody ahead is known.
     pub fn place(&self, seq: u64, now: Timestamp) -> Option<u64> {

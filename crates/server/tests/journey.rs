@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use serde_json::json;
-use support::socket::Socket;
+use serde_json::{Value, json};
+use support::socket::{Said, Socket};
 use support::{PATIENCE, Site, cli};
 
 const MINT: (&str, &str) = ("MIAOSHA_DEV__TOKEN_MINT", "true");
@@ -96,6 +96,45 @@ async fn who_does_not_pay_in_time_loses_the_unit_to_the_next_in_line_also_across
     let order = site.check_out(promoted.text("checkout_token"), "4242424242424242").await;
     assert_eq!(order.status, 201);
     site.verify(&sale);
+}
+
+#[tokio::test]
+async fn whoever_stands_by_follows_standby_at_once_and_a_large_audience_later() {
+    /// They hear of it three seconds after the first news.
+    const AUDIENCE: usize = 1_000;
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(dir.path(), &[MINT]);
+    let sale = site.create_sale(&["--stock", "1", "--standby", "1", "--starts-in", "0s"]);
+    let tokens = site.tokens(1, 3);
+    let watching = |token: &String| {
+        let mut socket = Socket::connect(&site.base, token).unwrap();
+        socket.watch(&sale).unwrap();
+        socket
+    };
+    let mut audience: Vec<Socket> = (0..AUDIENCE).map(|_| watching(&tokens[2])).collect();
+    let mut stands_by = watching(&tokens[1]);
+    for (token, status) in tokens.iter().zip(["reserved", "standby"]) {
+        assert_eq!(site.buy(&sale, token).await.status, 202);
+        site.claim_when(&sale, token, status).await;
+    }
+    let one_stands_by = json!({ "sale": sale, "serving_seq": 0, "standing": 1, "all_paid": false });
+    assert_eq!(standby_heard(&mut stands_by, PATIENCE), Some(one_stands_by.clone()));
+    assert_eq!(standby_heard(&mut audience[0], Duration::from_millis(100)), None, "the audience waits");
+    for socket in &mut audience {
+        assert_eq!(standby_heard(socket, PATIENCE), Some(one_stands_by.clone()));
+    }
+}
+
+/// The next news of standby on a socket.
+fn standby_heard(socket: &mut Socket, patience: Duration) -> Option<Value> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match socket.next(left).expect("the site keeps the socket")? {
+            Said::Event(name, standby) if name == "standby" => return Some(standby),
+            _ => {}
+        }
+    }
 }
 
 #[tokio::test]

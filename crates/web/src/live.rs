@@ -3,6 +3,7 @@
 //! It knows the events of the contract and nothing of connections; those are `miaosha-push`. News comes in the order of
 //! the board, is enriched by one task ([`Teller`]) and goes out in the same order.
 
+mod standby_calls;
 mod teller;
 mod words;
 
@@ -55,8 +56,14 @@ impl Live {
         let (claims, writers, tracker) = (web.claims.clone(), web.writers.clone(), web.tasks.clone());
         let (news, waiting) = mpsc::channel(NEWS_WAITING_MAX);
         let server = Arc::new(OnceLock::new());
-        let teller =
-            Teller::new(ports.clone(), claims.clone(), Arc::clone(&keyring), Arc::clone(&server), waiting);
+        let teller = Teller::new(
+            ports.clone(),
+            board.clone(),
+            claims.clone(),
+            Arc::clone(&keyring),
+            Arc::clone(&server),
+            waiting,
+        );
         (Self { ports, board, claims, writers, keyring, runtime, tracker, server, news }, teller)
     }
 

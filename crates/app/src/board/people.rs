@@ -151,17 +151,23 @@ impl People {
 
     /// The `seq` of all who are known to stand by, in order.
     pub(crate) fn standing_seqs(&self) -> Vec<u64> {
-        let mut seqs = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock();
-            let standing = shard.values().filter_map(|person| match person {
-                Person::Claimed(claim) if claim.status == ClaimStatus::Standby => Some(claim.seq),
-                _ => None,
-            });
-            seqs.extend(standing);
-        }
+        let mut seqs = self.standing(|claim| claim.seq);
         seqs.sort_unstable();
         seqs
+    }
+
+    /// Something of the claim of each who is known to stand by, in no order.
+    pub(crate) fn standing<T>(&self, of: impl Fn(&Claim) -> T) -> Vec<T> {
+        let mut standing = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let here = shard.values().filter_map(|person| match person {
+                Person::Claimed(claim) if claim.status == ClaimStatus::Standby => Some(of(claim)),
+                _ => None,
+            });
+            standing.extend(here);
+        }
+        standing
     }
 
     pub(crate) fn state(&self, user: UserId, now: Timestamp) -> PersonalState {

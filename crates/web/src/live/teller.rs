@@ -3,15 +3,17 @@
 use std::sync::{Arc, OnceLock};
 
 use miaosha_app::Ports;
-use miaosha_app::board::{BoardSale, News};
+use miaosha_app::board::{Board, BoardSale, News, StandbyTick};
 use miaosha_app::look_up_claim::{ClaimView, PersonalStanding};
 use miaosha_app::ports::PortResult;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::SaleId;
 use miaosha_push::Server;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use super::standby_calls::StandbyCalls;
 use super::{NAMESPACE, words};
 use crate::claim_reader::ClaimReader;
 use crate::tokens::Keyring;
@@ -19,26 +21,40 @@ use crate::tokens::Keyring;
 /// Tells what it is given, one after the other.
 pub struct Teller {
     ports: Ports,
+    board: Arc<Board>,
     claims: Arc<ClaimReader>,
     keyring: Arc<Keyring>,
     server: Arc<OnceLock<Server>>,
     waiting: mpsc::Receiver<News>,
+    standby_calls: StandbyCalls,
 }
 
 impl Teller {
     pub(super) fn new(
         ports: Ports,
+        board: Arc<Board>,
         claims: Arc<ClaimReader>,
         keyring: Arc<Keyring>,
         server: Arc<OnceLock<Server>>,
         waiting: mpsc::Receiver<News>,
     ) -> Self {
-        Self { ports, claims, keyring, server, waiting }
+        Self { ports, board, claims, keyring, server, waiting, standby_calls: StandbyCalls::default() }
     }
 
     /// Tells until every bridge is dropped.
     pub async fn run(mut self) {
-        while let Some(news) = self.waiting.recv().await {
+        loop {
+            let news = match self.standby_calls.next_at() {
+                None => self.waiting.recv().await,
+                Some(at) => tokio::select! {
+                    news = self.waiting.recv() => news,
+                    () = sleep_until(at) => {
+                        self.call_standby();
+                        continue;
+                    }
+                },
+            };
+            let Some(news) = news else { return };
             let Some(server) = self.server.get().cloned() else { continue };
             let started = self.ports.clock.now();
             self.tell(&server, &news).await;
@@ -47,7 +63,7 @@ impl Teller {
         }
     }
 
-    async fn tell(&self, server: &Server, news: &News) {
+    async fn tell(&mut self, server: &Server, news: &News) {
         let sale = &news.sale;
         let now = self.ports.clock.now();
         let room = words::room(sale.sale.id);
@@ -63,7 +79,30 @@ impl Teller {
             server.tags(NAMESPACE, rejected).emit("claim", &[&words::claim(&view, &self.keyring, now)]);
         }
         if let Some(tick) = news.standby {
-            server.room(NAMESPACE, &room).emit("standby", &[&words::standby(sale.sale.id, &tick)]);
+            self.tell_standby(server, sale, &tick);
+        }
+    }
+
+    /// Tells how standby moves: all who watch, or if those are very many only whoever stands by, and all later.
+    fn tell_standby(&mut self, server: &Server, sale: &BoardSale, tick: &StandbyTick) {
+        let id = sale.sale.id;
+        let audience = if self.standby_calls.reaches_all(id, server.counts().sockets, Instant::now()) {
+            server.room(NAMESPACE, &words::room(id))
+        } else {
+            let standing: Vec<u64> = sale.standing_users().iter().map(|user| user.get()).collect();
+            server.tags(NAMESPACE, standing)
+        };
+        audience.emit("standby", &[&words::standby(id, tick)]);
+    }
+
+    /// Tells all who watch a sale how its standby stands, where they have not heard it for long enough.
+    fn call_standby(&mut self) {
+        let due = self.standby_calls.take_due(Instant::now());
+        let Some(server) = self.server.get() else { return };
+        for sale in due.into_iter().filter_map(|id| self.board.lookup(id)) {
+            let id = sale.sale.id;
+            let words = words::standby(id, &sale.standby());
+            server.room(NAMESPACE, &words::room(id)).emit("standby", &[&words]);
         }
     }
 
