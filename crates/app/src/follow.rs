@@ -16,6 +16,7 @@ use miaosha_domain::time::Timestamp;
 use tracing::warn;
 
 use crate::board::{Board, BoardSale, News};
+use crate::claim_pages::ClaimPages;
 use crate::model::Outcomes;
 use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports, UnsettledSale};
 
@@ -38,7 +39,6 @@ pub const PEOPLE_KEPT: Duration = Duration::from_mins(10);
 
 const EVENT_IDS_MAX: u32 = 200_000;
 const EVENTS_PAGE: usize = 1_000;
-const CLAIMS_PAGE: u32 = 1_000;
 const SALES_PAGE: u32 = 200;
 /// How often the newest sales are read, for what no other reading shows when its news was lost: a sale that came and went
 /// between two seconds, and what somebody does to one that is over (closes it, puts a refunded unit back).
@@ -57,8 +57,8 @@ pub struct Follower {
     listener: Arc<dyn Listener>,
     subscription: Box<dyn OutcomeSubscription>,
     seen: HashSet<u64>,
-    /// By sale, the `seq` up to which every claim ever made was read at least once.
-    read_to: HashMap<SaleId, u64>,
+    /// By sale, how far every claim ever made was read at least once.
+    read_to: HashMap<SaleId, ClaimPages>,
     /// The sales that might still change by themselves when that was read last.
     unsettled: HashSet<SaleId>,
     sales_read_at: Option<Timestamp>,
@@ -236,8 +236,8 @@ impl Follower {
         Ok(last)
     }
 
-    /// Takes in the books of unsettled sales, which were read after `as_of`, and reads the rows of those that are new, and once more of those that have
-    /// settled since they were heard of.
+    /// Takes in the books of unsettled sales, which were read after `as_of`. Reads the rows of those that are new, and once
+    /// more of those that have settled since they were heard of.
     async fn read_changed_sales(
         &mut self,
         unsettled: &[UnsettledSale],
@@ -284,15 +284,15 @@ impl Follower {
         }
     }
 
-    /// The claims made since this was called last. They are committed in the order of `seq`, so none is skipped.
+    /// The claims made since this was called last.
     async fn read_new_claims(&mut self, sale: &Arc<BoardSale>) -> PortResult<()> {
-        loop {
-            let after = self.read_to.get(&sale.sale.id).copied().unwrap_or(0);
-            let claims = self.ports.claims.list(sale.sale.id, after, CLAIMS_PAGE).await?;
-            let Some(last) = claims.last() else { return Ok(()) };
-            self.read_to.insert(sale.sale.id, last.seq);
+        let id = sale.sale.id;
+        while let Some(claims) =
+            self.read_to.entry(id).or_insert_with(|| ClaimPages::of(id)).next(&self.ports).await?
+        {
             self.tell_claims(&claims);
         }
+        Ok(())
     }
 
     /// Tells claims that were read from rows, of any sales.

@@ -11,6 +11,7 @@ pub mod announce;
 pub mod audit_sales;
 pub mod board;
 pub mod check_out;
+mod claim_pages;
 pub mod decide_batch;
 pub mod follow;
 pub mod give_up;

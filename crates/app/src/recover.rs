@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use miaosha_domain::ids::SaleId;
 
+use crate::claim_pages::ClaimPages;
 use crate::model::Outcomes;
 use crate::ports::{PortResult, Ports};
 use crate::settle_sale::settle_sale;
 use crate::tend_gate::load_gate_anew;
-
-const CLAIMS_PAGE: u32 = 1_000;
 
 /// Settles each sale that may still change by itself, loads its gate anew, and tells every node how it stands and who has
 /// what in it. Returns the sales. Idempotent, and harmless in the middle of a sale: a node that knows a claim as it is, or
@@ -28,13 +27,11 @@ pub async fn recover(ports: &Ports) -> PortResult<Vec<SaleId>> {
 }
 
 async fn tell_claims(ports: &Ports, sale: SaleId) -> PortResult<()> {
-    let mut after = 0;
-    loop {
-        let claims = ports.claims.list(sale, after, CLAIMS_PAGE).await?;
-        let Some(last) = claims.last() else { return Ok(()) };
-        after = last.seq;
+    let mut pages = ClaimPages::of(sale);
+    while let Some(claims) = pages.next(ports).await? {
         ports.bus.publish(Arc::new(Outcomes::of_claims(sale, claims)));
     }
+    Ok(())
 }
 
 #[cfg(test)]

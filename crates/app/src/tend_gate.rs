@@ -11,6 +11,7 @@ use miaosha_domain::ids::SaleId;
 use miaosha_domain::time::Timestamp;
 use tracing::{debug, info};
 
+use crate::claim_pages::ClaimPages;
 use crate::ports::{GateReport, PortResult, Ports};
 use crate::settle_sale::SaleSettled;
 
@@ -18,7 +19,6 @@ use crate::settle_sale::SaleSettled;
 /// holds for in flight were lost on their way.
 pub const FULL_TOLERATED: Duration = Duration::from_secs(2);
 
-const CLAIMS_PAGE: u32 = 1_000;
 /// Gates repaired side by side; the others have to wait, since each reads every claim of its sale.
 const REPAIRED_AT_ONCE: usize = 4;
 
@@ -48,13 +48,11 @@ async fn filled(ports: &Ports, sale: SaleId) -> PortResult<Option<GateLimit>> {
 
 /// Adds every claim of a sale to its gate.
 async fn top_up(ports: &Ports, sale: SaleId) -> PortResult<()> {
-    let mut after = 0;
-    loop {
-        let claims = ports.claims.list(sale, after, CLAIMS_PAGE).await?;
-        let Some(last) = claims.last() else { return Ok(()) };
-        after = last.seq;
+    let mut pages = ClaimPages::of(sale);
+    while let Some(claims) = pages.next(ports).await? {
         ports.gate.top_up(sale, &claims).await?;
     }
+    Ok(())
 }
 
 /// What the sweeper remembers of each gate between two looks, and the repairs under way.

@@ -20,6 +20,8 @@ use crate::{Common, memory};
 
 const AIM_US: f64 = 8.0;
 const QUICK_COUNT: u32 = 5_000;
+/// Node's server loses connections beyond it on the slower of the machines seen; it is in no figure.
+const PEER_CONNECT_RATE_MAX: u32 = 1_000;
 
 /// Measure the opening broadcast; where one process holds the crowd, with socketioxide and the socket.io of Node beside it.
 #[derive(Debug, Args)]
@@ -69,6 +71,11 @@ impl Pace {
         self.connect_rate
     }
 
+    /// The same, no faster than the slowest peer takes connections.
+    fn for_peers(&self) -> Self {
+        Self { connect_rate: self.connect_rate.min(PEER_CONNECT_RATE_MAX) }
+    }
+
     /// From its planning until a sale for so many can open, with time for the crowd's own start.
     pub(crate) fn until_opening(&self, count: u32) -> Duration {
         self.connecting(count) + self.spare(count)
@@ -95,12 +102,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Opening> {
     let kinds = if options.no_peers || count > SOCKETS_PER_PROCESS { &[][..] } else { &PeerKind::ALL };
     require_memory(count)?;
     let stage = Stage::set(&Needs::of(count)?)?;
+    let pace_of_peers = options.pace.for_peers();
     let mut heard: Vec<Vec<Broadcast>> = Vec::new();
     for number in 1..=options.common.runs() {
         eprintln!("crowd: opening, run {number}");
         let mut run = vec![open_ours(&stage, &options.pace, count)?];
         for kind in kinds {
-            run.push(open_peers(&stage, *kind, &options.pace, count)?);
+            run.push(open_peers(&stage, *kind, &pace_of_peers, count)?);
         }
         heard.push(run);
     }
