@@ -44,6 +44,9 @@ faults: setup-test pages ## The long fault runs; they print their counts
 	DEADLINE_PEOPLE=10000 DEADLINE_SPREAD_S=200 $(BIN)/services -- \
 	  cargo test --profile $(PROFILE) -p miaosha-distributed --test sale -- --nocapture
 
+# What is measured is what is shipped; it builds for long. PROFILE=quick for a look.
+flood bench crowd: PROFILE := release
+
 flood: setup-test pages ## Whether the site stays usable while its buy route is flooded; FLOOD='--help' for its flags
 	cargo build --profile $(PROFILE) -p miaosha-load
 	cargo bench --profile $(PROFILE) -p miaosha --bench flood -- $(FLOOD)
