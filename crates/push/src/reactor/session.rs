@@ -240,16 +240,26 @@ impl Reactor {
             self.doom(key, reason);
         } else if connection.heartbeat_at <= now {
             if connection.is_awaiting_pong {
-                count(&self.counters.ping_timeouts);
-                self.doom(key, DisconnectReason::PingTimeout);
+                // This thread may have been held up, and the answer may have come in time.
+                self.read(key, true);
+                self.end_if_silent(key);
                 return;
             }
             connection.is_awaiting_pong = true;
-            connection.heartbeat_at += ping_timeout;
+            // Counted from now, however late that is: the client has its whole time.
+            connection.heartbeat_at = now + ping_timeout;
             self.send(key, &PING);
             self.rearm(key);
         } else {
             self.rearm(key);
+        }
+    }
+
+    /// Ends a session whose time to answer a ping is over, unless the answer was read.
+    fn end_if_silent(&mut self, key: Key) {
+        if self.is_alive(key) && self.connections[key as usize].is_awaiting_pong {
+            count(&self.counters.ping_timeouts);
+            self.doom(key, DisconnectReason::PingTimeout);
         }
     }
 

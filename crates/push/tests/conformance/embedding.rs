@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use miaosha_push::{
     Admission, Application, ClientEvent, Config, ConnectRequest, DisconnectReason, Memory, Random, Server,
     SocketId,
 };
+use tungstenite::Message;
 
 use crate::client::{DEADLINE, Site, Socket, wait_until};
 
@@ -118,6 +119,42 @@ fn many_tags_are_told_the_same_and_nobody_else_is() {
     }
     for socket in &mut sockets {
         assert_eq!(socket.text(), r#"42["end"]"#);
+    }
+}
+
+#[test]
+fn whoever_answered_in_time_stays_though_the_thread_was_held_up_and_had_not_read_it() {
+    /// More than a thread reads in one turn.
+    const SOCKETS: u64 = 1_200;
+    const PING_TIMEOUT: Duration = Duration::from_secs(8);
+    let config = Config {
+        reactors: 1,
+        ping_interval: Duration::from_secs(2),
+        ping_timeout: PING_TIMEOUT,
+        ..Config::default()
+    };
+    let (site, _heard) = start(config);
+    let mut sockets: Vec<Socket> =
+        (0..SOCKETS).map(|tag| joined(&site, &format!(r#"{{"tag":{tag}}}"#))).collect();
+    for socket in &mut sockets {
+        assert_eq!(socket.text(), "2");
+    }
+    let all_are_pinged = Instant::now();
+    let (release, held) = channel::<()>();
+    let held = Mutex::new(held);
+    site.sockets.emit_many("/", "held", vec![0], move |_| {
+        let _released = held.lock().unwrap().recv();
+        "1".to_owned()
+    });
+    for socket in &mut sockets {
+        socket.send("3");
+    }
+    std::thread::sleep((all_are_pinged + PING_TIMEOUT).saturating_duration_since(Instant::now()));
+    drop(release);
+    site.sockets.everyone("/").emit("end", &[]);
+    assert_eq!(sockets[0].message_but_pings(), Message::text(r#"42["held",1]"#));
+    for socket in &mut sockets {
+        assert_eq!(socket.message_but_pings(), Message::text(r#"42["end"]"#));
     }
 }
 
