@@ -16,8 +16,8 @@ const SETTINGS: [(&str, &str); 2] = [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAO
 /// The most sockets of one push process: what 20,000 open files leave beside its other files and the connections that
 /// are not sockets yet.
 pub(crate) const SOCKETS_PER_PROCESS: u32 = 18_500;
-/// The most connections of a push process that are not sockets yet.
-const NEW_CONNECTIONS: u32 = 950;
+/// Sockets of a push process and its connections that are not sockets yet, together.
+const CONNECTIONS_PER_PROCESS: u32 = 19_450;
 /// Of all push processes together. Beyond, pings are spread over a longer time than usual: with both ends on this machine
 /// they would cost more than everything else.
 const PINGS_PER_S_MAX: u32 = 12_000;
@@ -60,9 +60,10 @@ impl Stage {
         plan.settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         plan.processes = [1, needs.push, 1, 1];
         let set = |name: &str, value: u32| (name.to_owned(), value.to_string());
+        let new_connections = CONNECTIONS_PER_PROCESS - needs.people.div_ceil(needs.push.into());
         plan.role_settings[0] = vec![set("MIAOSHA_SERVER__CONNECTIONS_MAX", CALLS_MAX)];
         plan.role_settings[1] = vec![
-            set("MIAOSHA_SERVER__CONNECTIONS_MAX", NEW_CONNECTIONS),
+            set("MIAOSHA_SERVER__CONNECTIONS_MAX", new_connections),
             set("MIAOSHA_PUSH__SOCKETS_MAX", SOCKETS_PER_PROCESS),
             set("MIAOSHA_PUSH__PING_INTERVAL_MS", ping_interval_ms(needs.people)),
             // Of the database they need one connection, for what they read each second; there are many of them.
