@@ -205,10 +205,12 @@ impl BoardSale {
     }
 
     /// Whether this person had no claim a moment ago: every claim ever made is known here, as of at most
-    /// [`CLAIMS_CURRENT`] ago, and none is this person's.
+    /// [`CLAIMS_CURRENT`] ago, and none is this person's. Nobody has one before the opening, however old the news is: a crowd
+    /// that waits for it costs the database nothing, also where a node is too busy to follow.
     pub fn had_no_claim(&self, user: UserId, now: Timestamp) -> bool {
         let heard = self.heard.read();
-        let is_current = is_within(CLAIMS_CURRENT, heard.as_of, now);
+        let is_coming = now < self.sale.terms.starts_at && heard.book.next_seq == 1;
+        let is_current = is_coming || is_within(CLAIMS_CURRENT, heard.as_of, now);
         let is_complete = self.people.claims_known() + 1 >= heard.book.next_seq;
         is_current && is_complete && self.people.claim(user).is_none()
     }

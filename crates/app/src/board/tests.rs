@@ -340,6 +340,16 @@ fn a_change_that_was_read_from_the_row_is_told_by_the_next_tick() {
 }
 
 #[test]
+fn before_the_opening_nobody_has_a_claim_however_old_the_news_is() {
+    let board = board();
+    let before = Timestamp::from_millis(START.as_millis() - 60_000);
+    assert!(the_sale(&board).had_no_claim(user(1), before));
+    assert!(!the_sale(&board).had_no_claim(user(1), START + SECOND * 60), "it has opened");
+    board.apply(&news_of(&board, |book| book.next_seq = 2, Vec::new()), START).unwrap();
+    assert!(!the_sale(&board).had_no_claim(user(1), before), "this node's clock is wrong");
+}
+
+#[test]
 fn standby_is_told_at_most_once_a_second_and_only_when_it_moved() {
     let board = board();
     let stand = |board: &Board, standing: u32, now| {
