@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -216,10 +218,15 @@ pub(crate) fn start<R: DeserializeOwned>(arguments: &[String]) -> anyhow::Result
     Ok(Running { child, report, _directory: directory, _kind: std::marker::PhantomData })
 }
 
-/// Enough addresses of this machine to connect from.
+/// Enough addresses of this machine to connect from, other ones each time: for a minute the ports of a crowd that has gone
+/// are taken, and where few are free the kernel looks long for each.
 pub(crate) fn sources(sockets: u32) -> String {
-    let [first, last] = [2, 1 + sockets.div_ceil(SOCKETS_PER_SOURCE)];
-    format!("127.0.0.{first}..127.0.0.{last}")
+    /// Far more than a program has crowds, and far from the services' own address.
+    static NEXT: AtomicU32 = AtomicU32::new(Ipv4Addr::new(127, 1, 0, 1).to_bits());
+    let count = sockets.div_ceil(SOCKETS_PER_SOURCE);
+    let first = NEXT.fetch_add(count, Ordering::Relaxed);
+    let [first, last] = [first, first + count - 1].map(Ipv4Addr::from_bits);
+    format!("{first}..{last}")
 }
 
 /// The generator beside the site's binary.
