@@ -20,7 +20,7 @@ use crate::{Common, memory};
 
 const AIM_US: f64 = 8.0;
 const QUICK_COUNT: u32 = 5_000;
-/// Node's server loses connections beyond it on the slower of the machines seen; it is in no figure.
+/// At this rate each of them took everybody in, also on the slower of the machines seen; it is in no figure.
 const PEER_CONNECT_RATE_MAX: u32 = 1_000;
 
 /// Measure the opening broadcast; where one process holds the crowd, with socketioxide and the socket.io of Node beside it.
@@ -71,7 +71,7 @@ impl Pace {
         self.connect_rate
     }
 
-    /// The same, no faster than the slowest peer takes connections.
+    /// The same, no faster than every peer is known to take connections.
     fn for_peers(&self) -> Self {
         Self { connect_rate: self.connect_rate.min(PEER_CONNECT_RATE_MAX) }
     }
