@@ -25,10 +25,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use bus::{FanOut, Listener};
+use bus::{FanOut, LastHeard, Listener};
 use circuit::Circuits;
 use connection::Target;
-use keys::Keys;
+use keys::{CHANNELS, Keys};
 use link::Link;
 
 pub use bus::RedisBus;
@@ -67,7 +67,9 @@ impl Redis {
         random.fill(&mut origin);
         let origin = u64::from_ne_bytes(origin);
         let fan_out = FanOut::new();
-        let (bus, senders) = RedisBus::new(fan_out.clone(), origin, &keys, &link, config.batch_timeout);
+        let last_heard: Vec<LastHeard> = (0..CHANNELS).map(|_channel| LastHeard::default()).collect();
+        let (bus, senders) =
+            RedisBus::new(fan_out.clone(), origin, &keys, &last_heard, &link, config.batch_timeout);
         let redis = Self {
             gate: Arc::new(RedisGate::new(
                 Arc::clone(&link),
@@ -93,7 +95,7 @@ impl Redis {
             redis.spawn(sender.run());
         }
         let (is_listening, listening) = oneshot::channel();
-        redis.spawn(Listener::new(target, &keys, origin, fan_out).run(is_listening));
+        redis.spawn(Listener::new(target, &keys, origin, last_heard, fan_out).run(is_listening));
         // News is heard late rather than never if this is not long enough.
         let _ = timeout(LISTENING_MAX, listening).await;
         Ok(redis)

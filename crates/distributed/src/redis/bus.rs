@@ -17,7 +17,7 @@ use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::circuit::Circuit;
@@ -31,9 +31,11 @@ pub(crate) use listener::Listener;
 const BEHIND_MAX: usize = 1_024;
 /// How many news may wait on a channel to be sent.
 const UNSENT_MAX: usize = 1_024;
-/// After this long without news, each process says on each channel that it is there, which is how long a loss at the end
-/// goes unnoticed. With forty processes these are 320 short messages a second, each delivered forty times.
+/// Who has sent news repeats its number this long after, which is how long a loss at the end goes unnoticed; on a channel
+/// that nobody else uses somebody says at least once in twice this time that it delivers.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+/// How often the number of the last news is repeated: as often as may all be lost together without anybody noticing.
+const REPETITIONS: u32 = 10;
 
 /// The bus, over Redis.
 ///
@@ -50,6 +52,24 @@ struct Channel {
     unsent: mpsc::Sender<Arc<Outcomes>>,
     /// News that found the queue full since the last one that was sent.
     dropped: Arc<AtomicU64>,
+}
+
+/// When this process last heard anything on a channel, from whomever.
+#[derive(Clone, Default)]
+pub(crate) struct LastHeard(Arc<Mutex<Option<Instant>>>);
+
+impl LastHeard {
+    fn note(&self) {
+        *self.0.lock() = Some(Instant::now());
+    }
+
+    fn at(&self) -> Option<Instant> {
+        *self.0.lock()
+    }
+
+    fn forget(&self) {
+        *self.0.lock() = None;
+    }
 }
 
 /// The followers in this process.
@@ -73,11 +93,13 @@ impl FanOut {
 }
 
 impl RedisBus {
-    /// A bus, and for each channel the task that sends what is published. They end when the bus is dropped.
+    /// A bus, and for each channel the task that sends what is published. They end when the bus is dropped. `last_heard` has
+    /// an entry for each channel.
     pub(crate) fn new(
         fan_out: FanOut,
         origin: u64,
         keys: &Keys,
+        last_heard: &[LastHeard],
         link: &Arc<Link>,
         timeout: Duration,
     ) -> (Self, Vec<Sender>) {
@@ -90,6 +112,10 @@ impl RedisBus {
                     channel: keys.channel(number),
                     waiting,
                     dropped: Arc::clone(&dropped),
+                    last_heard: last_heard[number].clone(),
+                    patience: patience(origin, number),
+                    sent_at: Instant::now(),
+                    repetitions: 0,
                     link: Arc::clone(link),
                     circuit: Circuit::new(),
                     timeout,
@@ -146,6 +172,12 @@ pub(crate) struct Sender {
     channel: String,
     waiting: mpsc::Receiver<Arc<Outcomes>>,
     dropped: Arc<AtomicU64>,
+    last_heard: LastHeard,
+    patience: Duration,
+    /// The last message, news or heartbeat, whether it arrived or not.
+    sent_at: Instant,
+    /// Heartbeats that are still owed to the last news.
+    repetitions: u32,
     link: Arc<Link>,
     circuit: Circuit,
     timeout: Duration,
@@ -153,33 +185,56 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) async fn run(mut self) {
-        let mut heartbeats = interval(HEARTBEAT_EVERY);
-        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let heartbeat_at = self.heartbeat_at();
             tokio::select! {
                 outcomes = self.waiting.recv() => {
                     let Some(outcomes) = outcomes else { return };
                     // What was dropped leaves a hole in the numbers, by which others know.
                     self.header.number += 1 + self.dropped.swap(0, Ordering::Relaxed);
+                    self.repetitions = REPETITIONS;
                     self.send(wire::encode(self.header, &outcomes)).await;
-                    heartbeats.reset();
                 }
-                _ = heartbeats.tick() => {
+                () = sleep_until(heartbeat_at) => {
                     self.header.number += self.dropped.swap(0, Ordering::Relaxed);
-                    self.send(wire::encode_heartbeat(self.header)).await;
+                    // Meanwhile somebody may have been heard.
+                    let is_due = self.heartbeat_at() <= Instant::now();
+                    if is_due && self.send(wire::encode_heartbeat(self.header)).await {
+                        self.repetitions = self.repetitions.saturating_sub(1);
+                    }
                 }
             }
         }
     }
 
-    async fn send(&self, message: Vec<u8>) {
+    /// When this process is to say that it is there, if nothing is heard until then. That a channel delivers is known by
+    /// anybody's message, so one speaker is enough, however many listen: who has sent no news lately keeps silent while
+    /// others speak. All have a different patience, so that not all speak at once when the speaker is gone.
+    fn heartbeat_at(&self) -> Instant {
+        if self.repetitions > 0 {
+            return self.sent_at + HEARTBEAT_EVERY;
+        }
+        self.last_heard.at().map_or(self.sent_at, |heard| heard.max(self.sent_at)) + self.patience
+    }
+
+    /// Whether Redis took it.
+    async fn send(&mut self, message: Vec<u8>) -> bool {
+        self.sent_at = Instant::now();
         let mut command = redis::cmd("SPUBLISH");
         command.arg(&self.channel).arg(message);
-        if let Err(error) = self.link.call(&self.circuit, &command, self.timeout).await {
+        let sent = self.link.call(&self.circuit, &command, self.timeout).await;
+        if let Err(error) = &sent {
             debug!(%error, channel = self.channel, "news was not sent: others will find a hole");
             metrics::counter!("miaosha_news_dropped_total").increment(1);
         }
+        sent.is_ok()
     }
+}
+
+/// From one to two times the time between heartbeats, by a process' random number, and for each channel another.
+fn patience(origin: u64, channel: usize) -> Duration {
+    let share = origin.to_ne_bytes()[channel % size_of::<u64>()];
+    HEARTBEAT_EVERY + HEARTBEAT_EVERY * u32::from(share) / 256
 }
 
 impl std::fmt::Debug for RedisBus {

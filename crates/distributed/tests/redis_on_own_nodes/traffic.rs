@@ -11,7 +11,7 @@ use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::gate::GateLimit;
 use miaosha_embedded::OsRandom;
 use miaosha_testkit::contract::scene::{SALE, sale_id, user};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 const LIMIT: GateLimit = GateLimit { people_max: 3, claims: 0, version: 1 };
 const DAY_S: i64 = 24 * 60 * 60;
@@ -126,5 +126,32 @@ async fn what_does_not_fit_the_way_to_others_is_a_gap_for_them() {
         {
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn however_many_processes_listen_few_say_that_a_channel_delivers() {
+    const PROCESSES: usize = 8;
+    const CHANNELS: usize = 8;
+    const SECONDS: usize = 6;
+    let nodes = Nodes::single().await;
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        processes.push(connect(&nodes).await);
+    }
+    let mut followers: Vec<_> = processes.iter().map(|process| process.bus().subscribe()).collect();
+    nodes.says(0, &["config", "resetstat"]);
+    sleep(Duration::from_secs(SECONDS as u64)).await;
+    let stats = nodes.says(0, &["info", "commandstats"]);
+    let said = stats.lines().find_map(|line| line.strip_prefix("cmdstat_spublish:calls=")?.split(',').next());
+    let said: usize = said.expect("something was said").parse().unwrap();
+    // One speaker says something at least every two seconds and at most each second; on some channels two have all but
+    // the same patience. If everybody spoke it would be eight times as much.
+    let (at_least, at_most) = (CHANNELS * (SECONDS / 2 - 1), CHANNELS * SECONDS * 2);
+    assert!((at_least..=at_most).contains(&said), "{said} messages");
+    // The silence of most was no gap, and all still hear.
+    processes[0].bus().publish(news(1));
+    for follower in &mut followers {
+        assert!(matches!(next(follower).await, BusEvent::News(_)));
     }
 }

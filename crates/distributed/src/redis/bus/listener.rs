@@ -1,8 +1,8 @@
 //! What other processes say: one subscription for this process, and the gaps in it.
 //!
 //! The connection is given up at the first sign that something was lost on it, and made anew: that is simpler to get
-//! right than knowing what a client library repairs by itself. That a channel still delivers is known by this process'
-//! own heartbeats, which come back over it.
+//! right than knowing what a client library repairs by itself. That a channel still delivers is known by what comes over
+//! it; where nobody else says anything, this process itself does ([`super::Sender`]), and hears that.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,11 +20,11 @@ use tracing::info;
 
 use super::super::connection::{CONNECT_MAX, ConnectError, Connection, Target};
 use super::super::keys::{CHANNELS, Keys};
-use super::{FanOut, wire};
+use super::{FanOut, LastHeard, wire};
 
 /// Messages that may wait to be read.
 const UNREAD_MAX: usize = 4_096;
-/// A channel without a heartbeat of this process for so long delivers nothing.
+/// A channel over which nothing came for so long delivers nothing: somebody would have spoken.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 const SUBSCRIBE_MAX: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -38,6 +38,8 @@ pub(crate) struct Listener {
     target: Target,
     channels: Vec<String>,
     origin: u64,
+    /// Of each channel; never while it is not subscribed to.
+    last_heard: Vec<LastHeard>,
     fan_out: FanOut,
     /// By process and channel, the number of the last news known of.
     heard: HashMap<(u64, usize), u64>,
@@ -64,12 +66,19 @@ enum Heard {
 }
 
 impl Listener {
-    pub(crate) fn new(target: Target, keys: &Keys, origin: u64, fan_out: FanOut) -> Self {
+    pub(crate) fn new(
+        target: Target,
+        keys: &Keys,
+        origin: u64,
+        last_heard: Vec<LastHeard>,
+        fan_out: FanOut,
+    ) -> Self {
         let channels = (0..CHANNELS).map(|number| keys.channel(number)).collect();
         Self {
             target,
             channels,
             origin,
+            last_heard,
             fan_out,
             heard: HashMap::new(),
             gap: Gap::default(),
@@ -103,8 +112,7 @@ impl Listener {
     async fn listen(&mut self, connection: Connection, mut unread: mpsc::Receiver<Heard>) {
         let (sender, mut subscribed) = mpsc::channel(CHANNELS);
         let mut subscribing = pin!(subscribe(connection, self.channels.clone(), sender));
-        // `None` while it is not subscribed to.
-        let mut own_heard_at = [None; CHANNELS];
+        self.last_heard.iter().for_each(LastHeard::forget);
         let mut looks = interval(GAP_EVERY / 2);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -112,15 +120,17 @@ impl Listener {
                 heard = unread.recv() => {
                     let Some(Heard::Message { channel, payload }) = heard else { return };
                     let Some(channel) = self.channels.iter().position(|known| *known == channel) else { continue };
-                    self.read(channel, &payload, &mut own_heard_at[channel]);
+                    self.last_heard[channel].note();
+                    self.read(channel, &payload);
                 }
                 Some(channel) = subscribed.recv() => {
-                    own_heard_at[channel] = Some(Instant::now());
-                    self.note_subscribed(own_heard_at.iter().all(Option::is_some));
+                    self.last_heard[channel].note();
+                    let are_all = self.last_heard.iter().all(|heard| heard.at().is_some());
+                    self.note_subscribed(are_all);
                 }
                 _ = looks.tick() => {
-                    let is_silent = |at: &Instant| at.elapsed() > SILENCE_MAX;
-                    if own_heard_at.iter().flatten().any(is_silent) {
+                    let is_silent = |at: Instant| at.elapsed() > SILENCE_MAX;
+                    if self.last_heard.iter().filter_map(LastHeard::at).any(is_silent) {
                         return;
                     }
                 }
@@ -139,13 +149,12 @@ impl Listener {
         }
     }
 
-    fn read(&mut self, channel: usize, payload: &[u8], own_heard_at: &mut Option<Instant>) {
+    fn read(&mut self, channel: usize, payload: &[u8]) {
         let Ok((header, body)) = wire::decode_header(payload) else {
             self.gap.is_untold = true;
             return;
         };
         if header.origin == self.origin {
-            *own_heard_at = Some(Instant::now());
             return;
         }
         let Ok(news) = wire::decode_body(body) else {
