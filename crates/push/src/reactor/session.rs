@@ -26,6 +26,8 @@ use crate::websocket::frame::{Opcode, server_close_frame, server_frame};
 const PING: Bytes = Bytes::from_static(&[0x81, 1, b'2']);
 /// So often one connection is read before the others have their turn.
 const READS_PER_TURN: usize = 4;
+/// An interval has so many moments at which pings are sent.
+const PING_MOMENTS: Tick = 128;
 
 impl Reactor {
     /// Begins a session on a WebSocket.
@@ -55,7 +57,7 @@ impl Reactor {
         let is_socketio = matches!(self.layer, Layer::Sockets(_));
         let connection = &mut self.connections[key as usize];
         let spread = u16::from_be_bytes([connection.secret[0], connection.secret[1]]);
-        connection.heartbeat_at = self.now + first_ping_delay(interval, spread);
+        connection.heartbeat_at = ping_at(self.now + first_ping_delay(interval, spread), interval);
         if is_socketio {
             connection.close_by = self.now + connect_timeout;
         }
@@ -213,7 +215,8 @@ impl Reactor {
                 let config = self.server.config();
                 let sent_at = connection.heartbeat_at - ticks(config.ping_timeout);
                 connection.is_awaiting_pong = false;
-                connection.heartbeat_at = (sent_at + ticks(config.ping_interval)).max(self.now + 1);
+                let interval = ticks(config.ping_interval);
+                connection.heartbeat_at = ping_at(sent_at + interval, interval).max(self.now + 1);
                 self.rearm(key);
             }
             (_, Packet::Pong(_) | Packet::Noop) => {}
@@ -413,6 +416,12 @@ fn first_ping_delay(interval: Tick, spread: u16) -> Tick {
     interval - ((interval / 2 * u64::from(spread)) >> 16)
 }
 
+/// The moment of the grid at or before this one: the pings that are due together cost one wake-up, here and at a machine that
+/// has many of the clients.
+fn ping_at(due: Tick, interval: Tick) -> Tick {
+    due - due % (interval / PING_MOMENTS).max(1)
+}
+
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -439,6 +448,20 @@ mod tests {
             per_tenth[usize::try_from((delay - 501) / 50).unwrap()] += 1;
         }
         assert!(per_tenth.iter().all(|count| (6000..7200).contains(count)), "{per_tenth:?}");
+    }
+
+    #[test]
+    fn pings_come_early_rather_than_late_and_together() {
+        let interval = 3125;
+        let moments: std::collections::BTreeSet<_> = (10_000..10_000 + interval)
+            .map(|due| {
+                let at = ping_at(due, interval);
+                assert!(at <= due && due - at < interval / 100, "{due} {at}");
+                at
+            })
+            .collect();
+        assert!((128..=132).contains(&moments.len()), "{}", moments.len());
+        assert_eq!(ping_at(77, 37), 77, "a short interval has no grid");
     }
 
     #[test]
