@@ -285,6 +285,11 @@ impl BoardSale {
         self.people.state(user, now)
     }
 
+    /// Whether this node has heard of that revision of a person's claim, or of a later one.
+    pub(crate) fn knows(&self, user: UserId, rev: u64) -> bool {
+        self.people.knows(user, rev)
+    }
+
     /// Takes in claims as they were read from the database, and returns those that are news.
     pub fn learn(&self, claims: &[Claim]) -> Vec<Claim> {
         claims.iter().filter(|claim| self.people.learn(**claim)).copied().collect()

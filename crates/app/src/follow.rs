@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::{self, Either};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::SaleId;
@@ -18,7 +19,7 @@ use tracing::warn;
 use crate::board::{Board, BoardSale, News};
 use crate::claim_pages::ClaimPages;
 use crate::model::Outcomes;
-use crate::ports::{BusEvent, Freshness, OutcomeSubscription, PortResult, Ports, UnsettledSale};
+use crate::ports::{BusEvent, Change, Freshness, OutcomeSubscription, PortResult, Ports, UnsettledSale};
 
 /// How often events are read, from the beginning of one reading to that of the next. So much less than a second that the
 /// next is done before what this one told is older than [`CLAIMS_CURRENT`]: in between, look-ups would read rows.
@@ -56,7 +57,8 @@ pub struct Follower {
     board: Arc<Board>,
     listener: Arc<dyn Listener>,
     subscription: Box<dyn OutcomeSubscription>,
-    seen: HashSet<u64>,
+    /// Events that were read, by id.
+    seen: Vec<u64>,
     /// By sale, how far every claim ever made was read at least once.
     read_to: HashMap<SaleId, ClaimPages>,
     /// The sales that might still change by themselves when that was read last.
@@ -64,6 +66,8 @@ pub struct Follower {
     sales_read_at: Option<Timestamp>,
     late_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
+    /// Whether something was lost that has to be made good at once.
+    is_behind: bool,
 }
 
 impl Follower {
@@ -75,12 +79,13 @@ impl Follower {
             board,
             listener,
             subscription,
-            seen: HashSet::new(),
+            seen: Vec::new(),
             read_to: HashMap::new(),
             unsettled: HashSet::new(),
             sales_read_at: None,
             late_read_at: None,
             caught_up_at: None,
+            is_behind: false,
         }
     }
 
@@ -108,13 +113,13 @@ impl Follower {
                 Either::Left((event, _)) => event,
                 Either::Right(_) => continue,
             };
-            let is_heard = match event {
-                BusEvent::News(outcomes) => self.hear(&outcomes).await,
+            match event {
+                BusEvent::News(outcomes) => self.is_behind |= !self.hear(&outcomes).await,
                 // What was lost is among the events.
-                BusEvent::Gap => false,
+                BusEvent::Gap => self.is_behind = true,
                 BusEvent::Closed => return,
-            };
-            if !is_heard {
+            }
+            if std::mem::take(&mut self.is_behind) {
                 catch_up_at = clock.now();
             }
         }
@@ -127,12 +132,14 @@ impl Follower {
     pub async fn catch_up(&mut self) -> PortResult<()> {
         let began = self.ports.clock.now();
         let events = self.list_events(began).await?;
+        let is_unseen = |id: &u64| self.seen.binary_search(id).is_err();
+        let unseen: Vec<u64> = events.ids.iter().copied().filter(is_unseen).collect();
         // Before every sale is read: one that settles in between is then read again.
         let unsettled = self.ports.sales.list_unsettled().await?;
         let listed: HashSet<SaleId> = unsettled.iter().map(|sale| sale.id).collect();
         if events.are_complete {
             self.read_changed_sales(&unsettled, &listed, began).await?;
-            self.read_events(&events.ids).await?;
+            self.read_events(&unseen).await?;
         } else {
             self.read_to.clear();
             self.read_sales().await?;
@@ -144,10 +151,12 @@ impl Follower {
             }
         }
         if events.reach_far_back {
-            self.seen.clear();
+            self.seen = events.ids;
             self.late_read_at = Some(began);
+        } else if !unseen.is_empty() {
+            self.seen.extend(unseen);
+            self.seen.sort_unstable();
         }
-        self.seen.extend(events.ids);
         self.unsettled = listed;
         self.confirm_settled(began);
         self.caught_up_at = Some(began);
@@ -171,11 +180,20 @@ impl Follower {
         Ok(Events { ids, are_complete, reach_far_back })
     }
 
-    /// Tells the claims that events are about, of those events that were not seen before.
+    /// Tells the claims that events are about, where their news was lost or is still on its way: most have been heard of.
     async fn read_events(&mut self, ids: &[u64]) -> PortResult<()> {
-        let unseen: Vec<u64> = ids.iter().copied().filter(|id| !self.seen.contains(id)).collect();
-        for page in unseen.chunks(EVENTS_PAGE) {
-            let claims = self.ports.claims.list_by_events(page).await?;
+        for page in ids.chunks(EVENTS_PAGE) {
+            let changes = self.ports.claims.list_changes(page).await?;
+            self.hear_waiting().await;
+            let is_known = |change: &&Change| {
+                self.board.lookup(change.sale).is_some_and(|sale| sale.knows(change.user, change.rev))
+            };
+            let untold: Vec<u64> =
+                changes.iter().filter(|change| !is_known(change)).map(|change| change.event).collect();
+            if untold.is_empty() {
+                continue;
+            }
+            let claims = self.ports.claims.list_by_events(&untold).await?;
             for claim in &claims {
                 if self.board.lookup(claim.sale).is_none() {
                     self.read_sale(claim.sale).await?;
@@ -190,6 +208,18 @@ impl Follower {
     fn tick(&self) {
         for news in self.board.tick(self.ports.clock.now()) {
             self.listener.hear(&news);
+        }
+    }
+
+    /// Takes in the news that came during a catch-up, so that it is not read from rows.
+    async fn hear_waiting(&mut self) {
+        while let Some(event) = self.subscription.next().now_or_never() {
+            match event {
+                BusEvent::News(outcomes) => self.is_behind |= !self.hear(&outcomes).await,
+                BusEvent::Gap => self.is_behind = true,
+                // Will be said again.
+                BusEvent::Closed => return,
+            }
         }
     }
 

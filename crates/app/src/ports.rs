@@ -23,7 +23,7 @@ pub use accounts::{
     IdempotencyKey, IdempotencyStore, NewUser, Passwords, Recorded, RecordedAnswer, UserStore,
 };
 pub use bus::{BusEvent, OutcomeBus, OutcomeSubscription};
-pub use claims::{ClaimStore, ClaimTx, ClaimWrite, OrderStore, PaymentStore};
+pub use claims::{Change, ClaimStore, ClaimTx, ClaimWrite, OrderStore, PaymentStore};
 pub use gate::{Admission, Gate, GateReport, GateUpdate, OpenGate, PeopleCap};
 pub use money::{InvalidCard, PaymentMethod, PaymentProvider};
 pub use queue::{Delivery, RequestQueue, TimerQueue};

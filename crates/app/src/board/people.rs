@@ -224,6 +224,11 @@ impl People {
         }
     }
 
+    /// Whether that revision of a person's claim is known, or a later one.
+    pub(crate) fn knows(&self, user: UserId, rev: u64) -> bool {
+        matches!(self.shard(user).get(&user), Some(Person::Claimed(claim)) if claim.rev >= rev)
+    }
+
     /// Takes in a claim; whether it is news.
     pub(crate) fn learn(&self, claim: Claim) -> bool {
         let is_news = self.note(claim);

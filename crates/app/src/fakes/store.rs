@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::{FakeClock, Faults, Journal};
 use crate::model::{Order, SaleRow, Shipping, User};
 use crate::ports::{
-    ClaimStore, ClaimTx, ClaimWrite, Clock, Freshness, NewUser, OrderStore, PaymentStore, PortError,
+    Change, ClaimStore, ClaimTx, ClaimWrite, Clock, Freshness, NewUser, OrderStore, PaymentStore, PortError,
     PortResult, SaleStore, SaleTx, UnsettledSale, UserStore,
 };
 
@@ -249,6 +249,20 @@ impl ClaimStore for FakeStore {
             let shown = data.events.iter().filter(|event| event.at >= since && !data.hides_events);
             let recent: Vec<u64> = shown.map(|event| event.id).collect();
             Ok(recent[recent.len().saturating_sub(limit as usize)..].to_vec())
+        })
+    }
+
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>> {
+        self.faults.around("changes", || {
+            let data = self.data.lock();
+            let named = data.events.iter().filter(|event| events.contains(&event.id));
+            let change = |event: &ClaimEvent| Change {
+                event: event.id,
+                sale: event.sale,
+                user: event.user,
+                rev: event.rev,
+            };
+            Ok(named.map(change).collect())
         })
     }
 

@@ -30,11 +30,27 @@ pub trait ClaimStore: Send + Sync {
     /// newest. Later calls may show ids below earlier ones; none is missed for longer than a transaction may last.
     async fn list_event_ids(&self, span: Duration, limit: u32) -> PortResult<Vec<u64>>;
 
+    /// What these events did, of those that there are.
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>>;
+
     /// The claims, as they are now, that these events are about; each claim once.
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>>;
 
     /// Begins a transaction that holds the lock of one claim's row, but not the sale's. `None` if there is no claim.
     async fn lock(&self, sale: SaleId, user: UserId) -> PortResult<Option<Box<dyn ClaimTx>>>;
+}
+
+/// That a claim was made or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The id of the event.
+    pub event: u64,
+    /// The sale.
+    pub sale: SaleId,
+    /// The person.
+    pub user: UserId,
+    /// The claim's `rev` after it.
+    pub rev: u64,
 }
 
 /// A transaction on one claim. Dropping it, at any moment, leaves no trace.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use miaosha_app::ports::{ClaimStore, ClaimTx, ClaimWrite, Freshness, PortResult};
+use miaosha_app::ports::{Change, ClaimStore, ClaimTx, ClaimWrite, Freshness, PortResult};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::{PaymentId, SaleId, UserId};
 use miaosha_domain::payment::Payment;
@@ -26,11 +26,21 @@ pub(super) const SELECT_PAGE: &str = concat!(
 );
 pub(super) const COUNT_AHEAD: &str = "SELECT COUNT(*) FROM claims FORCE INDEX (claims_status) \
      WHERE sale = ? AND status = 'standby' AND hold_until IS NULL AND seq <= ?";
+/// All ids as one value, and how many they are, should that be cut off: every process asks each second, and in a large sale
+/// a row for each costs more than all else that a process does.
 pub(super) const SELECT_EVENT_IDS: &str = concat!(
+    "SELECT COUNT(*), GROUP_CONCAT(id) FROM claim_events FORCE INDEX (claim_events_by_time) WHERE at >= ",
+    now_ms!(),
+    " - ?"
+);
+pub(super) const SELECT_NEWEST_EVENT_IDS: &str = concat!(
     "SELECT id FROM claim_events FORCE INDEX (claim_events_by_time) WHERE at >= ",
     now_ms!(),
     " - ? ORDER BY at DESC, id DESC LIMIT ?"
 );
+/// As one value, like the ids: four numbers for each.
+pub(super) const SELECT_CHANGES: &str =
+    "SELECT GROUP_CONCAT(CONCAT_WS(',', id, sale, user, rev)) FROM claim_events WHERE id IN (?)";
 pub(super) const SELECT_BY_EVENTS: &str = concat!(
     "SELECT ",
     claim_columns!(),
@@ -74,11 +84,25 @@ impl ClaimStore for MysqlClaimStore {
     }
 
     async fn list_event_ids(&self, span: Duration, limit: u32) -> PortResult<Vec<u64>> {
-        let select = Script::of(SELECT_EVENT_IDS, &[&rows::millis(span), &limit]);
-        let read = |row: &_| rows::number(row, 0);
-        let mut ids = self.database.list("list the newest events", Freshness::Fresh, select, read).await?;
+        let what = "list the newest events";
+        let all = Script::of(SELECT_EVENT_IDS, &[&rows::millis(span)]);
+        let read = |row: &_| Ok((rows::number::<usize>(row, 0)?, rows::numbers(row, 1)?));
+        let (count, mut ids) = self.database.lookup(what, all, read).await?.unwrap_or_default();
+        if ids.len() != count || count > limit as usize {
+            let newest = Script::of(SELECT_NEWEST_EVENT_IDS, &[&rows::millis(span), &limit]);
+            ids = self.database.list(what, Freshness::Fresh, newest, |row| rows::number(row, 0)).await?;
+        }
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let select = Script::of(SELECT_CHANGES, &[&List(events)]);
+        let changes = self.database.lookup("look events up", select, |row| rows::changes(row, 0)).await?;
+        Ok(changes.unwrap_or_default())
     }
 
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>> {

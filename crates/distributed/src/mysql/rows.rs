@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use miaosha_app::model::{Role, SaleRow, Shipping, User};
-use miaosha_app::ports::{Cause, UnsettledSale};
+use miaosha_app::ports::{Cause, Change, UnsettledSale};
 use miaosha_domain::audit::{ClaimEvent, OrderFact};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{MalformedId, PaymentId, ProductId, SaleId, UserId};
@@ -113,6 +113,13 @@ pub(super) fn optional_number<T: TryFrom<i64, Error: Into<Cause>>>(
     column: usize,
 ) -> Read<Option<T>> {
     parsed(row, column, |raw: Option<i64>| raw.map(T::try_from).transpose())
+}
+
+/// Numbers with commas between them; null is none.
+pub(super) fn numbers(row: &MySqlRow, column: usize) -> Read<Vec<u64>> {
+    parsed(row, column, |list: Option<String>| {
+        list.iter().flat_map(|list| list.split(',')).map(str::parse).collect()
+    })
 }
 
 fn is(row: &MySqlRow, column: usize) -> Read<bool> {
@@ -247,6 +254,16 @@ pub(super) fn claim(row: &MySqlRow) -> Read<Claim> {
 }
 
 /// Reads `id, sale, user, rev, from_status, to_status, quantity, at`.
+/// Changes, each as four numbers, in one column.
+pub(super) fn changes(row: &MySqlRow, column: usize) -> Read<Vec<Change>> {
+    let change = |numbers: &[u64; 4]| {
+        let [event, sale, user, rev] = *numbers;
+        Ok(Change { event, sale: SaleId::new(sale)?, user: UserId::new(user)?, rev })
+    };
+    let changes: Result<_, _> = numbers(row, column)?.as_chunks().0.iter().map(change).collect();
+    changes.map_err(|error: MalformedId| Malformed { column, source: error.into() })
+}
+
 pub(super) fn event(row: &MySqlRow) -> Read<ClaimEvent> {
     let from = match get::<Option<&str>>(row, 4)? {
         None => None,

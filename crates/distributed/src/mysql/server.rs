@@ -18,10 +18,11 @@ use super::open::OpenError;
 use crate::tls::{Address, Identity, TlsRefusal, Trust};
 
 /// What every session is set to. The server gives up by itself on a lock after 3 s, on a statement after 10 s (MySQL:
-/// only on reads), and on an idle connection after longer than the pool keeps one.
+/// only on reads), and on an idle connection after longer than the pool keeps one. Lists that come as one value are up to
+/// 8 MiB long: 200,000 ids of twenty digits are half of it.
 const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
-     innodb_lock_wait_timeout = 3, wait_timeout = 900 \
+     innodb_lock_wait_timeout = 3, wait_timeout = 900, group_concat_max_len = 8388608 \
      /*M!100000 , max_statement_time = 10 */ /*!80000 , max_execution_time = 10000 */";
 const IDLE_MAX: Duration = Duration::from_mins(10);
 /// How long a connection outside a pool may take to make.

@@ -60,6 +60,7 @@ async fn look(stores: &Stores, first: u64) {
     stores.claims.list(SALE, 3, 5).await.unwrap();
     stores.claims.position(SALE, 25).await.unwrap();
     let events = stores.claims.list_event_ids(Duration::from_mins(1), 100).await.unwrap();
+    assert!(!stores.claims.list_changes(&events).await.unwrap().is_empty());
     assert!(!stores.claims.list_by_events(&events).await.unwrap().is_empty());
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use miaosha_app::ports::{ClaimStore, ClaimTx, ClaimWrite, PortResult};
+use miaosha_app::ports::{Change, ClaimStore, ClaimTx, ClaimWrite, PortResult};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::{PaymentId, SaleId, UserId};
 use miaosha_domain::payment::Payment;
@@ -26,6 +26,7 @@ const SELECT_PAGE: &str = concat!(
 const COUNT_AHEAD: &str = "SELECT count(*) FROM claims WHERE sale = ?1 AND status = 'standby' AND seq <= ?2";
 const SELECT_EVENT_IDS: &str =
     "SELECT id FROM claim_events WHERE at >= ?1 ORDER BY at DESC, id DESC LIMIT ?2";
+const SELECT_CHANGE: &str = "SELECT id, sale, user, rev FROM claim_events WHERE id = ?1";
 const SELECT_BY_EVENT: &str = concat!(
     "SELECT ",
     claim_columns!(),
@@ -78,6 +79,20 @@ impl ClaimStore for SqliteClaimStore {
                 let mut ids = list(connection, SELECT_EVENT_IDS, params, |row| row.get(0))?;
                 ids.sort_unstable();
                 Ok(ids)
+            })
+            .await
+    }
+
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>> {
+        let events = events.to_vec();
+        self.database
+            .read("look events up", move |connection| {
+                let mut select = connection.prepare_cached(SELECT_CHANGE)?;
+                let mut changes = Vec::new();
+                for event in events {
+                    changes.extend(select.query_row([event], rows::change).optional()?);
+                }
+                Ok(changes)
             })
             .await
     }

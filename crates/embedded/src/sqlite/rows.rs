@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use miaosha_app::model::{Role, SaleRow, Shipping, User};
-use miaosha_app::ports::UnsettledSale;
+use miaosha_app::ports::{Change, UnsettledSale};
 use miaosha_domain::audit::ClaimEvent;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{MalformedId, PaymentId, ProductId, SaleId, UserId};
@@ -189,6 +189,15 @@ pub(super) fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
 }
 
 /// Reads `id, sale, user, rev, from_status, to_status, quantity, at`.
+pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
+    Ok(Change {
+        event: row.get(0)?,
+        sale: parsed(row, 1, SaleId::new)?,
+        user: parsed(row, 2, UserId::new)?,
+        rev: row.get(3)?,
+    })
+}
+
 pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<ClaimEvent> {
     Ok(ClaimEvent {
         id: row.get(0)?,

@@ -18,6 +18,7 @@ macro_rules! claim_store_contract {
             a_position_counts_who_stands_by_up_to_a_seq,
             event_ids_are_in_order_and_the_newest,
             old_events_are_not_listed,
+            events_say_what_changed,
             events_lead_to_their_claims_as_they_are_now_each_once,
             an_unknown_claim_cannot_be_locked,
             a_lock_of_a_claim_waits_for_the_holder_and_then_comes,
@@ -98,6 +99,23 @@ pub async fn old_events_are_not_listed(stores: Stores) {
         tokio::task::yield_now().await;
     }
     assert_eq!(stores.claims.list_event_ids(Duration::from_hours(1), 9).await.unwrap().len(), 2);
+}
+
+/// "What these events did, of those that there are."
+pub async fn events_say_what_changed(stores: Stores) {
+    scene::open_sale(&stores, 1, TERMS).await;
+    scene::ask(&stores, 1..3).await;
+    scene::leave(&stores, user(1)).await;
+    let ids = stores.claims.list_event_ids(Duration::from_hours(1), 100).await.unwrap();
+    let mut changes = stores.claims.list_changes(&ids).await.unwrap();
+    changes.sort_by_key(|change| change.event);
+    let told = scene::snapshot(&stores).await.events;
+    let expected = told.iter().map(|event| (event.id, event.sale, event.user, event.rev));
+    let found = changes.iter().map(|change| (change.event, change.sale, change.user, change.rev));
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let some = stores.claims.list_changes(&[ids[1], u64::from(u32::MAX)]).await.unwrap();
+    assert_eq!(some, changes[1..2]);
+    assert_eq!(stores.claims.list_changes(&[]).await.unwrap(), []);
 }
 
 /// "The claims, as they are now, that these events are about; each claim once."

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use miaosha_app::ports::{ClaimStore, ClaimTx, Clock, PortError, PortResult};
+use miaosha_app::ports::{Change, ClaimStore, ClaimTx, Clock, PortError, PortResult};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::{SaleId, UserId};
 use parking_lot::Mutex;
@@ -155,6 +155,10 @@ impl ClaimStore for BatchedClaims {
 
     async fn list_event_ids(&self, span: Duration, limit: u32) -> PortResult<Vec<u64>> {
         self.shared.inner.list_event_ids(span, limit).await
+    }
+
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>> {
+        self.shared.inner.list_changes(events).await
     }
 
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use miaosha_app::model::{Order, RequestBatch, SaleRow, User};
 use miaosha_app::ports::{
-    ClaimStore, ClaimTx, Delivery, Freshness, NewUser, OrderStore, PortError, PortResult, Ports,
+    Change, ClaimStore, ClaimTx, Delivery, Freshness, NewUser, OrderStore, PortError, PortResult, Ports,
     RequestQueue, SaleStore, SaleTx, UnsettledSale, UserStore,
 };
 use miaosha_domain::audit::Snapshot;
@@ -138,6 +138,11 @@ impl ClaimStore for Watched<dyn ClaimStore> {
     async fn list_event_ids(&self, span: Duration, limit: u32) -> PortResult<Vec<u64>> {
         self.watch.enter().await?;
         self.inner.list_event_ids(span, limit).await
+    }
+
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>> {
+        self.watch.enter().await?;
+        self.inner.list_changes(events).await
     }
 
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>> {

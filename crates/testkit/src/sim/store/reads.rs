@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use miaosha_app::PortError;
 use miaosha_app::model::{Order, SaleRow, Shipping};
 use miaosha_app::ports::{
-    ClaimStore, ClaimTx, Freshness, OrderStore, PaymentStore, PortResult, SaleStore, SaleTx, UnsettledSale,
+    Change, ClaimStore, ClaimTx, Freshness, OrderStore, PaymentStore, PortResult, SaleStore, SaleTx,
+    UnsettledSale,
 };
-use miaosha_domain::audit::Snapshot;
+use miaosha_domain::audit::{ClaimEvent, Snapshot};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::{OrderId, PaymentId, SaleId, UserId};
 use miaosha_domain::payment::Payment;
@@ -147,6 +148,20 @@ impl ClaimStore for SimStore {
             ids[skipped..].to_vec()
         };
         self.read("listing events", read).await
+    }
+
+    async fn list_changes(&self, events: &[u64]) -> PortResult<Vec<Change>> {
+        let read = |state: &mut State| {
+            let named = state.store.rows.events.iter().filter(|event| events.contains(&event.id));
+            let change = |event: &ClaimEvent| Change {
+                event: event.id,
+                sale: event.sale,
+                user: event.user,
+                rev: event.rev,
+            };
+            named.map(change).collect()
+        };
+        self.read("reading changes", read).await
     }
 
     async fn list_by_events(&self, events: &[u64]) -> PortResult<Vec<Claim>> {

@@ -56,6 +56,10 @@ impl ClaimStore for Even {
         Ok(Vec::new())
     }
 
+    async fn list_changes(&self, _events: &[u64]) -> PortResult<Vec<Change>> {
+        Ok(Vec::new())
+    }
+
     async fn list_by_events(&self, _events: &[u64]) -> PortResult<Vec<Claim>> {
         Ok(Vec::new())
     }
