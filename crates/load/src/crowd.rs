@@ -35,9 +35,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use upgrade::parse_answer;
 
-/// Connections on their way at a time; more would only wait in the listener's queue, and be lost there.
-const CONNECTING_MAX: u64 = 2000;
-/// How often to start the connections that are due.
+/// Connections of a process on their way at a time; more would only wait in the listener's queue, and be lost there.
+const CONNECTING_MAX: f64 = 2000.0;
+/// The same, as the time in which so many are due: all processes together overtax a site as well as one.
+const CONNECTING_MAX_S: f64 = 2.0;
+/// How often to start the connections that are due, at most.
 const PACE_STEP: Duration = Duration::from_millis(1);
 const SWEEP_STEP: Duration = Duration::from_secs(1);
 /// What may wait for the rest of its frame, and what a read takes in beyond it.
@@ -137,7 +139,7 @@ impl<A: Audience> Crowd<A> {
         self.start_due();
         self.ask_due();
         let has_more = self.members.len() < self.plan.members_len;
-        let limit = if has_more { limit.min(PACE_STEP) } else { limit };
+        let limit = if has_more { limit.min(self.next_start_in().max(PACE_STEP)) } else { limit };
         let question_in = self.questions.as_ref().map(|questions| questions.due_in(Instant::now()));
         let limit = question_in.map_or(limit, |due_in| limit.min(due_in.max(PACE_STEP)));
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -156,12 +158,22 @@ impl<A: Audience> Crowd<A> {
         polled.or_else(|error| if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) })
     }
 
+    /// Until the next connection is due; nothing if it is, or is never.
+    fn next_start_in(&self) -> Duration {
+        let due_at = approximate(self.members.len() as u64) / self.plan.connect_rate_per_s;
+        Duration::try_from_secs_f64(due_at).unwrap_or_default().saturating_sub(self.started_at.elapsed())
+    }
+
     fn start_due(&mut self) {
         let due = self.started_at.elapsed().as_secs_f64() * self.plan.connect_rate_per_s;
+        let connecting_max = (self.plan.connect_rate_per_s * CONNECTING_MAX_S).clamp(10.0, CONNECTING_MAX);
         loop {
             let member = self.members.len();
-            let connecting = self.counts.started - self.counts.settled();
-            if member >= self.plan.members_len || connecting >= CONNECTING_MAX || due <= approximate(member) {
+            let connecting = approximate(self.counts.started - self.counts.settled());
+            if member >= self.plan.members_len
+                || connecting >= connecting_max
+                || due <= approximate(member as u64)
+            {
                 return;
             }
             let now = Instant::now();
@@ -391,6 +403,6 @@ impl<A: Audience> Crowd<A> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a crowd has thousands of members")]
-fn approximate(count: usize) -> f64 {
+fn approximate(count: u64) -> f64 {
     count as f64
 }

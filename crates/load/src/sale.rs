@@ -17,7 +17,7 @@ use crate::buy::buy_call;
 use crate::cli::SaleArgs;
 use crate::clock::{Clock, parse_moment};
 use crate::crowd::CrowdCounts;
-use crate::fleet::{Fleet, Share, plan_crowds, shares};
+use crate::fleet::{Fleet, MEMBERS_MAX, Share, plan_crowds, shares};
 use crate::html::write_page;
 use crate::http::{Client, SignedCall, TcpDial};
 use crate::memory::{self, MemoryReport};
@@ -157,10 +157,10 @@ fn plan_tasks(
     opening_us: i64,
 ) -> anyhow::Result<Vec<(Share, Task)>> {
     let connections = args.connections as usize;
-    // Which process has how many connections is known only with the processes; none has more than all, and the
-    // general site's come on top.
+    // Which process has how many connections is known only with the processes; the general site's come on top.
     let kinds = 1 + usize::from(calls.general_address.is_some());
-    let processes_at_least = args.crowd.processes.map_or(1, |processes| processes as usize);
+    let processes_at_least =
+        args.crowd.processes.map_or(people.div_ceil(MEMBERS_MAX), |processes| processes as usize);
     let plans = plan_crowds(&args.crowd, people, connections.div_ceil(processes_at_least) * kinds)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
     let payers_per_mille = (args.pay * 1000.0).round() as usize;

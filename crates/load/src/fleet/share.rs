@@ -8,7 +8,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The most sockets of one process, below the 20,000 files that many systems allow.
-const MEMBERS_MAX: usize = 19_000;
+pub(crate) const MEMBERS_MAX: usize = 19_000;
 const PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Files that a process needs for itself.
 const OWN_FILES: usize = 32;

@@ -37,8 +37,9 @@ pub(super) enum News {
 /// The thread of the sockets, from outside.
 pub(super) struct Listening {
     pub(super) thread: JoinHandle<anyhow::Result<()>>,
-    /// Ends when the thread does. As many messages as people were told things, so without a bound of its own.
-    pub(super) news: mpsc::UnboundedReceiver<Heard>,
+    /// What was heard in a turn, together: the office is not woken for each. Ends when the thread does. As much as people
+    /// were told, so without a bound of its own.
+    pub(super) news: mpsc::UnboundedReceiver<Vec<Heard>>,
     /// A moment old.
     pub(super) counts: Arc<Mutex<CrowdCounts>>,
 }
@@ -52,12 +53,17 @@ pub(super) fn listen(
     let (news, receiver) = mpsc::unbounded_channel();
     let shared = Arc::new(Mutex::new(CrowdCounts::default()));
     let counts = Arc::clone(&shared);
-    let ears = Ears { sale: plan.sale.clone(), news };
+    let ears = Ears { sale: plan.sale.clone(), heard: Vec::new() };
     let listen = move || {
         let mut crowd = Crowd::new(plan, Some(tokens), ears).context("cannot start a reactor")?;
         let mut next_counts = Instant::now();
         while !is_stopped.load(Ordering::Relaxed) {
             crowd.turn(TURN_MAX).context("the reactor failed")?;
+            let heard = std::mem::take(&mut crowd.audience.heard);
+            // The office may have closed.
+            if !heard.is_empty() && news.send(heard).is_err() {
+                return Ok(());
+            }
             if Instant::now() >= next_counts {
                 next_counts = Instant::now() + TURN_MAX;
                 counts.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&crowd.counts);
@@ -71,14 +77,8 @@ pub(super) fn listen(
 
 struct Ears {
     sale: String,
-    news: mpsc::UnboundedSender<Heard>,
-}
-
-impl Ears {
-    fn tell(&self, person: usize, at: Instant, news: News) {
-        // The office may have closed.
-        let _ = self.news.send(Heard { person, at, news });
-    }
+    /// In this turn.
+    heard: Vec<Heard>,
 }
 
 #[derive(Deserialize)]
@@ -104,7 +104,7 @@ impl Audience for Ears {
     fn watching(&mut self, person: usize, ack: &[u8], at: Instant) {
         let watched = serde_json::from_slice(ack).ok();
         let (state, claim) = watched.map_or_else(Default::default, |Watched { state, claim }| (state, claim));
-        self.tell(person, at, News::Watching { state, claim });
+        self.heard.push(Heard { person, at, news: News::Watching { state, claim } });
     }
 
     fn heard(&mut self, person: usize, name: &str, payload: &[u8], at: Instant) {
@@ -120,11 +120,11 @@ impl Audience for Ears {
             _ => None,
         };
         if let Some(news) = news {
-            self.tell(person, at, news);
+            self.heard.push(Heard { person, at, news });
         }
     }
 
     fn gone(&mut self, person: usize, at: Instant) {
-        self.tell(person, at, News::Gone);
+        self.heard.push(Heard { person, at, news: News::Gone });
     }
 }

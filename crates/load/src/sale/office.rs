@@ -47,6 +47,8 @@ pub(super) struct Office {
 struct Person {
     journey: Journey,
     has_socket: bool,
+    /// That the sale has opened, or what came of it since.
+    has_heard: bool,
     has_answer: bool,
 }
 
@@ -56,6 +58,7 @@ impl Office {
         let person = |number| Person {
             journey: Journey::new(number, pays(number)),
             has_socket: false,
+            has_heard: false,
             has_answer: false,
         };
         let mut tally = SaleTally::new();
@@ -93,9 +96,12 @@ impl Office {
         &self.checkouts[&person].0
     }
 
-    /// People who are not told yet, or whose payment is under way.
+    /// People who are not told yet, whose payment is under way, or whose socket has yet to hear of the opening.
     pub(super) fn unsettled(&self) -> u64 {
-        self.people.iter().filter(|person| !person.journey.is_settled()).count() as u64
+        let is_unsettled = |person: &&Person| {
+            !person.journey.is_settled() || (self.has_opened && person.has_socket && !person.has_heard)
+        };
+        self.people.iter().filter(is_unsettled).count() as u64
     }
 
     /// Does what is due. To be called often; whoever has no socket goes by the clock, as a page does.
@@ -218,14 +224,18 @@ impl Office {
 
     fn hear_state(&mut self, person: usize, at: Instant, state: &str) {
         self.is_over = matches!(state, "sold_out" | "ended");
-        if !matches!(state, "open" | "sold_out") {
+        if state == "scheduled" {
             return;
         }
-        let since_opening = at.saturating_duration_since(self.opening);
-        if self.step(person, "answer", at, Journey::opened) {
+        if !std::mem::replace(&mut self.people[person].has_heard, true) {
+            let since_opening = at.saturating_duration_since(self.opening);
             self.tally.opening_heard.record(since_opening);
             self.tally.happened("opening heard", since_opening);
         }
+        if !matches!(state, "open" | "sold_out") {
+            return;
+        }
+        self.step(person, "answer", at, Journey::opened);
     }
 
     fn hear_claim(&mut self, person: usize, at: Instant, claim: &Claim) {

@@ -40,7 +40,7 @@ pub(crate) struct SaleTask {
 pub(crate) struct SaleFigures {
     pub(super) counts: CrowdCounts,
     pub(super) told: u64,
-    /// People who are not told, or whose payment is under way.
+    /// People who are not told, whose payment is under way, or who have not heard of the opening.
     pub(super) unsettled: u64,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn work(task: SaleTask, tokens: Option<Tokens>, orders: Orders) -> an
 
 async fn serve(
     office: &RefCell<Office>,
-    mut news: mpsc::UnboundedReceiver<Heard>,
+    mut news: mpsc::UnboundedReceiver<Vec<Heard>>,
     clerks: &mut JoinSet<()>,
     counts: &Mutex<CrowdCounts>,
     is_stopped: &AtomicBool,
@@ -93,7 +93,7 @@ async fn serve(
     loop {
         tokio::select! {
             heard = news.recv() => match heard {
-                Some(heard) => office.borrow_mut().hear(heard),
+                Some(heard) => heard.into_iter().for_each(|heard| office.borrow_mut().hear(heard)),
                 None if is_stopped.load(Ordering::Relaxed) => return Ok(()),
                 None => bail!("the sockets' thread ended before its time"),
             },
