@@ -131,7 +131,7 @@ impl Crowd<'_> {
         if self.count > SOCKETS_PER_SOURCE {
             add("--sources", sources(self.count));
         }
-        start(&arguments)
+        start(&arguments, 0)
     }
 
     /// To the end.
@@ -207,12 +207,13 @@ impl<R> Drop for Running<R> {
     }
 }
 
-/// Starts the generator with these arguments and a file for its report.
-pub(crate) fn start<R: DeserializeOwned>(arguments: &[String]) -> anyhow::Result<Running<R>> {
+/// Starts the generator with these arguments and a file for its report, at this `nice` value.
+pub(crate) fn start<R: DeserializeOwned>(arguments: &[String], nice: u8) -> anyhow::Result<Running<R>> {
     let directory = tempfile::tempdir()?;
     let report = directory.path().join("report.json");
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL"]).arg(binary()?).args(arguments);
+    command.args(["--pdeathsig", "KILL", "nice", "-n", &nice.to_string()]);
+    command.arg(binary()?).args(arguments);
     command.arg("--json").arg(&report).stdout(Stdio::null());
     let child = command.spawn().context("cannot start miaosha-load")?;
     Ok(Running { child, report, _directory: directory, _kind: std::marker::PhantomData })

@@ -44,6 +44,21 @@ pub(crate) fn require_available(bytes: u64, what: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says so if the kernel may run short of its memory for TCP, of which a sale of a million was seen to use half a page for each
+/// connection: beyond `tcp_mem` it throws packets away, and sockets with them.
+pub(crate) fn warn_of_tcp_limit(sockets: u32) {
+    let limits = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").unwrap_or_default();
+    let pressure: Option<u64> = limits.split_whitespace().nth(1).and_then(|pages| pages.parse().ok());
+    let needed = u64::from(sockets);
+    if pressure.is_some_and(|pages| pages < needed) {
+        let [low, high] = [needed * 3 / 4, needed * 3 / 2];
+        eprintln!(
+            "crowd: TCP has less memory than {sockets} sockets may need; as root, sysctl \
+             net.ipv4.tcp_mem='{low} {needed} {high}' gives it more"
+        );
+    }
+}
+
 /// Waits until processes have come to rest after their start: what they give back later would be taken from what is
 /// measured.
 pub(crate) fn wait_for_rest(processes: &[u32]) -> anyhow::Result<()> {

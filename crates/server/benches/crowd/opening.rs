@@ -131,6 +131,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Opening> {
 pub(crate) fn require_memory(count: u32) -> anyhow::Result<()> {
     const BOTH_ENDS_BYTES: u64 = 11_500;
     const SITE_BYTES: u64 = 2 << 30;
+    memory::warn_of_tcp_limit(count);
     let needed = SITE_BYTES + u64::from(count) * BOTH_ENDS_BYTES;
     memory::require_available(needed, &format!("both ends of {count} sockets, and the site,"))
 }

@@ -29,6 +29,8 @@ const QUICK_PEOPLE: u32 = 5_000;
 const TOKENS_PER_S: u32 = 100_000;
 const GIVE_UP_S: u32 = 180;
 const HOLD: Duration = Duration::from_mins(30);
+/// Of the crowd and the push processes. On cores that all share, telling everybody would otherwise take what deciding needs.
+const NICE_OF_TELLING: u8 = 10;
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 
 /// Take very many people through a whole sale, and say how long it takes until the last is told.
@@ -96,7 +98,9 @@ struct SaleReport {
 pub(crate) fn run(options: &Options) -> anyhow::Result<Sales> {
     let people = options.common.size(options.people, QUICK_PEOPLE);
     require_memory(people)?;
-    let stage = Stage::set(&Needs::of(people)?)?;
+    let mut needs = Needs::of(people)?;
+    needs.push_place.nice = NICE_OF_TELLING;
+    let stage = Stage::set(&needs)?;
     let (stock, standby) = (people / 100, people / 200);
     let mut runs = Vec::new();
     for number in 1..=options.common.runs() {
@@ -143,7 +147,7 @@ fn sell(stage: &Stage, options: &Options, people: u32, stock: u32, standby: u32)
     if options.new_connections {
         arguments.push("--new-connections".to_owned());
     }
-    let mut running: Running<SaleReport> = generator::start(&arguments)?;
+    let mut running: Running<SaleReport> = generator::start(&arguments, NICE_OF_TELLING)?;
     sleep((planned_at + opens_in).saturating_duration_since(Instant::now()));
     let usage = usage_until_the_end(stage, &mut running);
     let report = running.finish()?;

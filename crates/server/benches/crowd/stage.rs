@@ -20,7 +20,7 @@ pub(crate) const SOCKETS_PER_PROCESS: u32 = 18_500;
 const CONNECTIONS_PER_PROCESS: u32 = 19_450;
 /// Of all push processes together. Beyond, pings are spread over a longer time than usual: with both ends on this machine
 /// they would cost more than everything else.
-const PINGS_PER_S_MAX: u32 = 12_000;
+const PINGS_PER_S_MAX: u32 = 4_000;
 const PING_INTERVAL_MS: u32 = 25_000;
 /// The most connections to a publisher.
 const CALLS_MAX: u32 = 5_000;

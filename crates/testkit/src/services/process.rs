@@ -33,12 +33,14 @@ pub struct Place {
     pub cores: Vec<u16>,
     /// The control groups that it is in from its beginning: the file `cgroup.procs` of each.
     pub groups: Vec<PathBuf>,
+    /// How much it gives way to others where the cores are wanted by more than there are: its `nice` value.
+    pub nice: u8,
 }
 
 impl Place {
     /// On one core.
     pub fn on(core: u16) -> Self {
-        Self { cores: vec![core], groups: Vec::new() }
+        Self { cores: vec![core], ..Self::default() }
     }
 }
 
@@ -67,6 +69,9 @@ pub(crate) fn guarded_at(place: &Place, program: &str) -> Command {
     if !place.cores.is_empty() {
         let cores: Vec<_> = place.cores.iter().map(u16::to_string).collect();
         command.args(["taskset", "--cpu-list", &cores.join(",")]);
+    }
+    if place.nice > 0 {
+        command.args(["nice", "-n", &place.nice.to_string()]);
     }
     command.arg(program);
     command
