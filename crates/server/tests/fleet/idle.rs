@@ -56,8 +56,8 @@ struct Counted {
 fn counted_after(primary: &MariaDbServer, reads: u64) -> Counted {
     let deadline = Instant::now() + PATIENCE * 3;
     loop {
-        let count =
-            "SELECT COUNT(*) FROM mysql.general_log WHERE argument LIKE 'SELECT id FROM claim\\_events%'";
+        let count = "SELECT COUNT(*) FROM mysql.general_log \
+                     WHERE argument LIKE 'SELECT COUNT(*), GROUP\\_CONCAT(id) FROM claim\\_events%'";
         let found = primary.query(count).unwrap().parse().unwrap();
         let counted = Counted { reads: found, statements: primary.statements().unwrap() };
         if counted.reads >= reads {
