@@ -66,7 +66,7 @@ pub struct Follower {
     sales_read_at: Option<Timestamp>,
     late_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
-    /// Whether something was lost that has to be made good at once.
+    /// Whether news was lost during a catch-up, which may not have read its events.
     is_behind: bool,
 }
 
@@ -97,7 +97,10 @@ impl Follower {
             let now = clock.now();
             // Also when the clock was set back.
             if now >= catch_up_at || catch_up_at.saturating_since(now) > RETRY_AFTER {
-                catch_up_at = match self.catch_up().await {
+                let caught_up = self.catch_up().await;
+                let is_behind = std::mem::take(&mut self.is_behind);
+                catch_up_at = match caught_up {
+                    Ok(()) if is_behind => clock.now() + CATCH_UP_PAUSE,
                     Ok(()) => (now + CATCH_UP_EVERY).max(clock.now() + CATCH_UP_PAUSE),
                     Err(error) => {
                         warn!(%error, "cannot read what changed; trying again in a second");
@@ -113,13 +116,13 @@ impl Follower {
                 Either::Left((event, _)) => event,
                 Either::Right(_) => continue,
             };
-            match event {
-                BusEvent::News(outcomes) => self.is_behind |= !self.hear(&outcomes).await,
+            let is_heard = match event {
+                BusEvent::News(outcomes) => self.hear(&outcomes).await,
                 // What was lost is among the events.
-                BusEvent::Gap => self.is_behind = true,
+                BusEvent::Gap => false,
                 BusEvent::Closed => return,
-            }
-            if std::mem::take(&mut self.is_behind) {
+            };
+            if !is_heard {
                 catch_up_at = clock.now();
             }
         }

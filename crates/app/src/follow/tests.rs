@@ -137,6 +137,10 @@ fn lost_news_is_made_good_from_the_events_within_a_second() {
     followed.pass(SECOND / 2);
     assert_eq!(followed.heard(), [(1, ClaimStatus::Expired), (2, ClaimStatus::Reserved)]);
     assert!(!followed.has_read_everything(), "the events are enough");
+    for _ in 0..12 {
+        followed.pass(SECOND);
+    }
+    assert!(followed.node.journal.take().is_empty(), "each event is read once");
 }
 
 #[test]

@@ -253,17 +253,21 @@ pub(super) fn claim(row: &MySqlRow) -> Read<Claim> {
     })
 }
 
-/// Reads `id, sale, user, rev, from_status, to_status, quantity, at`.
 /// Changes, each as four numbers, in one column.
 pub(super) fn changes(row: &MySqlRow, column: usize) -> Read<Vec<Change>> {
     let change = |numbers: &[u64; 4]| {
         let [event, sale, user, rev] = *numbers;
         Ok(Change { event, sale: SaleId::new(sale)?, user: UserId::new(user)?, rev })
     };
-    let changes: Result<_, _> = numbers(row, column)?.as_chunks().0.iter().map(change).collect();
+    let numbers = numbers(row, column)?;
+    let (changes, []) = numbers.as_chunks() else {
+        return Err(Malformed { column, source: "a change was cut off".into() });
+    };
+    let changes: Result<_, _> = changes.iter().map(change).collect();
     changes.map_err(|error: MalformedId| Malformed { column, source: error.into() })
 }
 
+/// Reads `id, sale, user, rev, from_status, to_status, quantity, at`.
 pub(super) fn event(row: &MySqlRow) -> Read<ClaimEvent> {
     let from = match get::<Option<&str>>(row, 4)? {
         None => None,

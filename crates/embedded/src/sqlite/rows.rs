@@ -188,7 +188,7 @@ pub(super) fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
     })
 }
 
-/// Reads `id, sale, user, rev, from_status, to_status, quantity, at`.
+/// Reads `id, sale, user, rev`.
 pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     Ok(Change {
         event: row.get(0)?,
@@ -198,6 +198,7 @@ pub(super) fn change(row: &Row<'_>) -> rusqlite::Result<Change> {
     })
 }
 
+/// Reads `id, sale, user, rev, from_status, to_status, quantity, at`.
 pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<ClaimEvent> {
     Ok(ClaimEvent {
         id: row.get(0)?,
