@@ -111,7 +111,8 @@ impl Application for Draining {
     }
 }
 
-/// Brings each new connection to where the target is then, as a load balancer would.
+/// Brings each new session to where the target is then, and a request of a session of the first target to that one, as a
+/// load balancer does that reads the names of sessions.
 #[derive(Clone)]
 struct Relay {
     address: SocketAddr,
@@ -125,9 +126,15 @@ impl Relay {
         let relay = Self { address, target: Arc::new(Mutex::new(address)) };
         let target = relay.target.clone();
         std::thread::spawn(move || {
+            let mut first = None;
             for client in listener.incoming() {
-                let (client, target) = (client.unwrap(), *target.lock().unwrap());
-                let server = TcpStream::connect(target).unwrap();
+                let client = client.unwrap();
+                let mut head = [0; 1_024];
+                let length = client.peek(&mut head).unwrap();
+                let is_of_first = String::from_utf8_lossy(&head[..length]).contains("sid=1-");
+                let target = *target.lock().unwrap();
+                let first = *first.get_or_insert(target);
+                let server = TcpStream::connect(if is_of_first { first } else { target }).unwrap();
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     std::thread::spawn(move || carry(from, &to));
