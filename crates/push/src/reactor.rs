@@ -12,6 +12,7 @@ mod session;
 mod sockets;
 mod wheel;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ const WAKER: Token = Token(usize::MAX);
 const EVENTS_PER_TURN: usize = 1024;
 /// So many arrivals are taken before the connected ones are looked after again.
 const ARRIVALS_PER_TURN: usize = 64;
+/// So many connections are written what is for many before the others are looked after again.
+const WRITES_PER_TURN: usize = 256;
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 const TICK_MS: u64 = 8;
 
@@ -84,6 +87,8 @@ pub(crate) struct Reactor {
     answerable: Vec<Key>,
     /// Connections that had more to read than their turn allowed.
     unread: Vec<Key>,
+    /// Connections for which something waits that is for many, in the order in which it is written.
+    unwritten: VecDeque<Key>,
     drain: Option<Drain>,
     is_shut_down: bool,
 }
@@ -142,6 +147,7 @@ impl Reactor {
             doomed: Vec::new(),
             answerable: Vec::new(),
             unread: Vec::new(),
+            unwritten: VecDeque::new(),
             drain: None,
             is_shut_down: false,
         }
@@ -175,13 +181,15 @@ impl Reactor {
                 self.close_doomed();
             }
             self.answer_polls();
+            self.write_the_unwritten();
         }
         self.close_all(DisconnectReason::GoingAway);
         self.mailbox.close();
     }
 
     fn wait(&mut self, events: &mut Events) {
-        let timeout = if !self.unread.is_empty() || !self.mailbox.begin_sleep() {
+        let has_work = !self.unread.is_empty() || !self.unwritten.is_empty();
+        let timeout = if has_work || !self.mailbox.begin_sleep() {
             Some(Duration::ZERO)
         } else {
             self.wheel.next_occupied().map(|tick| {
@@ -219,6 +227,16 @@ impl Reactor {
             // To the end: the stream will not tell again what it told while it was left unread.
             self.read(key, true);
             self.close_doomed();
+        }
+    }
+
+    fn write_the_unwritten(&mut self) {
+        for _ in 0..WRITES_PER_TURN {
+            let Some(key) = self.unwritten.pop_front() else { return };
+            if self.connections.get(key as usize).is_some_and(|connection| connection.has_turn) {
+                self.write_outbox(key);
+                self.close_doomed();
+            }
         }
     }
 
@@ -264,6 +282,8 @@ impl Reactor {
         }
     }
 
+    /// Sends to one, or a few, at once. What is for everyone, or a room, is written by and by: so what comes meanwhile for one
+    /// of them goes out with it and need not wait for all the others, and two such packets cost one write.
     fn send_to(&mut self, destination: &Destination, frames: &Frames) {
         // The recipients are taken down first, because sending needs the whole reactor. The list is short-lived.
         let mut recipients = Vec::new();
@@ -285,8 +305,13 @@ impl Reactor {
                 recipients.extend(all.filter(|socket| socket.has_joined).map(|socket| socket.connection));
             }
         }
+        let is_for_many = matches!(destination, Destination::Room { .. } | Destination::Everyone { .. });
         for connection in recipients {
-            self.send_frames(connection, frames);
+            if is_for_many {
+                self.send_in_turn(connection, frames);
+            } else {
+                self.send_frames(connection, frames);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::websocket::decoder::Remainder;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
-    /// What waits to be sent; none while the client keeps up.
+    /// What waits to be sent; none while the client keeps up and nothing for many is on its way to it.
     pub(crate) outbox: Option<Box<Outbox>>,
     /// The start of a message that has not come whole.
     pub(crate) remainder: Option<Box<Remainder>>,
@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     /// The unguessable part of the session's name.
     pub(crate) secret: [u8; SECRET_BYTES],
     pub(crate) is_awaiting_pong: bool,
+    /// Whether what waits in the outbox is to be written when it has its turn.
+    pub(crate) has_turn: bool,
     /// Whether it is about to be closed.
     pub(crate) is_doomed: bool,
 }

@@ -115,6 +115,7 @@ impl Reactor {
             first_socket: NO_SOCKET,
             secret,
             is_awaiting_pong: false,
+            has_turn: false,
             is_doomed: false,
         }))
     }
@@ -325,6 +326,30 @@ impl Reactor {
         }
     }
 
+    /// Has the frames of one packet written when the connection has its turn, or as soon as anything else is sent to it.
+    pub(super) fn send_in_turn(&mut self, key: Key, frames: &Frames) {
+        let outbox_bytes_max = self.server.config().outbox_bytes_max;
+        for frame in frames.iter() {
+            let Some(connection) = self.connections.get_mut(key as usize).filter(|found| !found.is_doomed)
+            else {
+                return;
+            };
+            let waiting = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
+            let can_wait = matches!(connection.transport, Transport::WebSocket(_))
+                && waiting + frame.len() <= outbox_bytes_max;
+            if !can_wait {
+                self.write_outbox(key);
+                self.send(key, frame);
+                continue;
+            }
+            count(&self.counters.frames_out);
+            connection.outbox.get_or_insert_default().push(frame.clone());
+            if !std::mem::replace(&mut connection.has_turn, true) {
+                self.unwritten.push_back(key);
+            }
+        }
+    }
+
     /// Sends a frame now, or puts it in the outbox if the client does not keep up.
     pub(super) fn send(&mut self, key: Key, frame: &Bytes) {
         let outbox_bytes_max = self.server.config().outbox_bytes_max;
@@ -351,6 +376,8 @@ impl Reactor {
         if outbox.bytes() > outbox_bytes_max {
             count(&self.counters.slow_readers_dropped);
             self.doom(key, DisconnectReason::TooSlow);
+        } else if connection.has_turn {
+            self.write_outbox(key);
         }
     }
 
@@ -359,6 +386,7 @@ impl Reactor {
         let Some(connection) = self.connections.get_mut(key as usize) else {
             return;
         };
+        connection.has_turn = false;
         let Some(mut outbox) = connection.outbox.take() else {
             return;
         };
@@ -436,7 +464,13 @@ fn say_goodbye(stream: &mut TcpStream, outbox: Option<Box<Outbox>>, code: u16) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::{Seed, WRITES_PER_TURN};
     use super::*;
+    use crate::config::Config;
+    use crate::engine::application::{Message as AppMessage, SessionApplication};
+    use crate::server::Server;
 
     #[test]
     fn first_pings_are_spread_evenly_over_half_an_interval() {
@@ -462,6 +496,95 @@ mod tests {
             .collect();
         assert!((128..=132).contains(&moments.len()), "{}", moments.len());
         assert_eq!(ping_at(77, 37), 77, "a short interval has no grid");
+    }
+
+    /// A reactor that only the test runs, with sessions on loopback connections and their other ends.
+    fn reactor_with(sessions: usize) -> (Reactor, Vec<std::net::TcpStream>) {
+        struct Deaf;
+        impl SessionApplication for Deaf {
+            fn message(&self, _: &Server, _: SessionId, _: AppMessage<'_>) {}
+        }
+        let config = Config { outbox_bytes_max: 1_000, ..Config::default() };
+        let server = Server::start_sessions(config, Arc::new(Deaf)).unwrap();
+        let layer = Layer::Sessions(Arc::new(Deaf));
+        let mut reactor = Reactor::new(0, Seed::new().unwrap(), server, layer);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let clients = (0..sessions).map(|_| {
+            let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let stream = listener.accept().unwrap().0;
+            stream.set_nonblocking(true).unwrap();
+            let reservation = reactor.server.reserve().unwrap();
+            reactor.open_websocket(TcpStream::from_std(stream), &Bytes::new(), reservation);
+            client.set_nonblocking(true).unwrap();
+            heard(&client);
+            client
+        });
+        let clients = clients.collect();
+        (reactor, clients)
+    }
+
+    /// What has come: on loopback it is there when the write returns.
+    fn heard(mut client: &std::net::TcpStream) -> String {
+        let mut buffer = vec![0; 100_000];
+        let length = client.read(&mut buffer).unwrap_or(0);
+        buffer[..length].iter().map(|byte| char::from(*byte)).filter(char::is_ascii_graphic).collect()
+    }
+
+    #[test]
+    fn what_is_for_many_waits_for_its_turn_and_goes_out_before_what_is_for_one() {
+        let (mut reactor, clients) = reactor_with(3);
+        for text in ["all", "more"] {
+            for key in 0..3 {
+                reactor.send_in_turn(key, &Frames::text(text));
+            }
+        }
+        reactor.send_frames(2, &Frames::text("one"));
+        assert_eq!(clients.iter().map(heard).collect::<Vec<_>>(), ["", "", "4all4more4one"]);
+        reactor.write_the_unwritten();
+        assert_eq!(clients.iter().map(heard).collect::<Vec<_>>(), ["4all4more", "4all4more", ""]);
+        assert!(reactor.connections.iter().all(|(_, connection)| connection.outbox.is_none()));
+        reactor.server.shut_down();
+    }
+
+    #[test]
+    fn a_turn_is_over_after_so_many_writes() {
+        let (mut reactor, clients) = reactor_with(WRITES_PER_TURN + 1);
+        for key in (0..).take(clients.len()) {
+            reactor.send_in_turn(key, &Frames::text("all"));
+        }
+        reactor.write_the_unwritten();
+        assert_eq!(clients.iter().filter(|client| heard(client) == "4all").count(), WRITES_PER_TURN);
+        reactor.write_the_unwritten();
+        assert_eq!(heard(&clients[WRITES_PER_TURN]), "4all");
+        reactor.server.shut_down();
+    }
+
+    #[test]
+    fn whoever_reads_loses_nothing_for_many_that_is_larger_than_the_bound() {
+        let (mut reactor, clients) = reactor_with(1);
+        let large = "x".repeat(900);
+        for _ in 0..3 {
+            reactor.send_in_turn(0, &Frames::text(&large));
+        }
+        reactor.write_the_unwritten();
+        assert_eq!(heard(&clients[0]).matches('x').count(), 2_700);
+        reactor.send_in_turn(0, &Frames::text(&large.repeat(5)));
+        assert!(reactor.is_alive(0));
+        assert_eq!(heard(&clients[0]).matches('x').count(), 4_500);
+        reactor.server.shut_down();
+    }
+
+    #[test]
+    fn who_does_not_read_is_dropped_for_what_is_for_many_too() {
+        let (mut reactor, clients) = reactor_with(1);
+        let frames = Frames::text(&"x".repeat(900));
+        for _ in 0..100_000 {
+            reactor.send_in_turn(0, &frames);
+            reactor.write_the_unwritten();
+        }
+        assert!(!reactor.is_alive(0));
+        drop(clients);
+        reactor.server.shut_down();
     }
 
     #[test]
