@@ -22,6 +22,7 @@ use crate::model::{DatedBook, Outcomes, SaleRow};
 use people::People;
 pub(crate) use people::{Asking, Confirm, Fate};
 pub use people::{PersonalState, QUEUED_REMEMBERED};
+pub use places::COUNTED_AGAIN_AFTER;
 use places::Places;
 
 /// After this long without news, a sale does not count as sold out: better ask the database once too often.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 /// For how long a count is used. Whoever stands by only moves ahead, so an old place is never too good.
 const COUNTED_FOR: Duration = Duration::from_millis(250);
 /// How soon people who came after the count may have it made anew.
-const COUNTED_AGAIN_AFTER: Duration = Duration::from_millis(50);
+pub const COUNTED_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The places as they were counted last.
 #[derive(Debug, Default)]

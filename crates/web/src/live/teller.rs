@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use miaosha_app::Ports;
-use miaosha_app::board::{Board, BoardSale, News, StandbyTick};
+use miaosha_app::board::{Board, BoardSale, COUNTED_AGAIN_AFTER, News, StandbyTick};
 use miaosha_app::look_up_claim::{ClaimView, PersonalStanding};
 use miaosha_app::ports::PortResult;
 use miaosha_domain::claim::{Claim, ClaimStatus};
@@ -106,6 +106,18 @@ impl Teller {
         }
     }
 
+    /// The place in standby, from memory alone: most of those whom the news is about are on other nodes. `None` where this
+    /// one has not heard of everybody ahead; a client counts from its `seq`, then, or looks up.
+    async fn place(&self, sale: &BoardSale, seq: u64) -> Option<u64> {
+        let place = sale.place(seq, self.ports.clock.now());
+        if place.is_some() || sale.claims_lacking() > 0 {
+            return place;
+        }
+        // They came just after the last count. All news that comes meanwhile is told by the next one.
+        self.ports.clock.sleep(COUNTED_AGAIN_AFTER).await;
+        sale.place(seq, self.ports.clock.now())
+    }
+
     /// Whose claims they are, and each with its place or its order. Newcomers who stand by one behind the other need one
     /// look at the places.
     async fn views(&self, sale: &BoardSale, claims: &[Claim]) -> (Vec<u64>, Vec<ClaimView>) {
@@ -114,8 +126,7 @@ impl Teller {
         waiting.sort_unstable_by_key(|claim| claim.seq);
         let (mut users, mut views) = (Vec::with_capacity(claims.len()), Vec::with_capacity(claims.len()));
         for neighbours in waiting.chunk_by(|a, b| a.seq + 1 == b.seq) {
-            let first = neighbours[0];
-            let place = or_bare(first, self.claims.view(sale, first).await).position;
+            let place = self.place(sale, neighbours[0].seq).await;
             for (claim, behind) in neighbours.iter().zip(0..) {
                 users.push(claim.user.get());
                 let position = place.map(|place| place + behind);
@@ -130,10 +141,10 @@ impl Teller {
     }
 }
 
-/// A claim whose place or order cannot be read is told without: the client can look it up.
+/// A claim whose order cannot be read is told without: the client can look it up.
 fn or_bare(claim: Claim, view: PortResult<ClaimView>) -> ClaimView {
     view.unwrap_or_else(|error| {
-        warn!(sale = %claim.sale, %error, "a claim is told without its place or order");
+        warn!(sale = %claim.sale, %error, "a claim is told without its order");
         bare_claim(claim)
     })
 }
