@@ -4,6 +4,9 @@
 //! of the sales that may still change by themselves, so that lost news is made good; when the database was away, the
 //! events since. Every claim is read only at the start, and when so much was missed that its events are too many. A quiet
 //! reading costs two statements, however many sales there are.
+//!
+//! Where processes share a subscription ([`OutcomeSubscription::share`]), one of them reads for all: what it found comes to
+//! the others as news, and that it has read as a [`Reading`]. They read for themselves only where something is missing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,13 +16,14 @@ use futures_util::FutureExt as _;
 use futures_util::future::{self, Either};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::ids::SaleId;
+use miaosha_domain::sale::Book;
 use miaosha_domain::time::Timestamp;
 use tracing::warn;
 
 use crate::board::{Board, BoardSale, News};
 use crate::claim_pages::ClaimPages;
 use crate::model::Outcomes;
-use crate::ports::{BusEvent, Change, Freshness, OutcomeSubscription, PortResult, Ports, UnsettledSale};
+use crate::ports::{BusEvent, Change, Freshness, OutcomeSubscription, PortResult, Ports, Reading};
 
 /// How often events are read, from the beginning of one reading to that of the next. So much less than a second that the
 /// next is done before what this one told is older than [`CLAIMS_CURRENT`]: in between, look-ups would read rows.
@@ -29,6 +33,12 @@ pub const CATCH_UP_EVERY: Duration = Duration::from_millis(750);
 /// At least so long nothing is read in between, also where the database is slow.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(250);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// So long after the last reading that another process shared this one reads for itself. Longer than [`CLAIMS_CURRENT`]:
+/// where the machine is too busy for one reader to keep up, many would be worse. That it hangs is noticed before
+/// ([`BusEvent::Gap`]).
+///
+/// [`CLAIMS_CURRENT`]: crate::board::CLAIMS_CURRENT
+const READER_PATIENCE: Duration = Duration::from_secs(10);
 /// How far back events are read, at least: a transaction lasts at most half of it, so none becomes visible too late.
 pub const CATCH_UP_SPAN: Duration = Duration::from_secs(10);
 /// How often events are read further back, by [`LATE_SPAN`]: a commit that the database was very slow to make, long after
@@ -66,7 +76,7 @@ pub struct Follower {
     sales_read_at: Option<Timestamp>,
     late_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
-    /// Whether news was lost during a catch-up, which may not have read its events.
+    /// Whether news was lost whose events no catch-up since can be relied on to have read.
     is_behind: bool,
 }
 
@@ -96,11 +106,9 @@ impl Follower {
         loop {
             let now = clock.now();
             // Also when the clock was set back.
-            if now >= catch_up_at || catch_up_at.saturating_since(now) > RETRY_AFTER {
-                let caught_up = self.catch_up().await;
-                let is_behind = std::mem::take(&mut self.is_behind);
-                catch_up_at = match caught_up {
-                    Ok(()) if is_behind => clock.now() + CATCH_UP_PAUSE,
+            if now >= catch_up_at || catch_up_at.saturating_since(now) > READER_PATIENCE {
+                catch_up_at = match self.catch_up().await {
+                    Ok(()) if self.is_behind => clock.now() + CATCH_UP_PAUSE,
                     Ok(()) => (now + CATCH_UP_EVERY).max(clock.now() + CATCH_UP_PAUSE),
                     Err(error) => {
                         warn!(%error, "cannot read what changed; trying again in a second");
@@ -120,9 +128,16 @@ impl Follower {
                 BusEvent::News(outcomes) => self.hear(&outcomes).await,
                 // What was lost is among the events.
                 BusEvent::Gap => false,
+                BusEvent::Reading(reading) => {
+                    if self.take_in(&reading).await {
+                        catch_up_at = clock.now() + READER_PATIENCE;
+                    }
+                    true
+                }
                 BusEvent::Closed => return,
             };
             if !is_heard {
+                self.is_behind = true;
                 catch_up_at = clock.now();
             }
         }
@@ -133,32 +148,68 @@ impl Follower {
     /// # Errors
     /// Nothing is lost: the next call reads it again.
     pub async fn catch_up(&mut self) -> PortResult<()> {
+        let was_behind = std::mem::take(&mut self.is_behind);
+        let caught_up = self.read().await;
+        self.is_behind |= was_behind && caught_up.is_err();
+        caught_up
+    }
+
+    async fn read(&mut self) -> PortResult<()> {
         let began = self.ports.clock.now();
         let events = self.list_events(began).await?;
         let is_unseen = |id: &u64| self.seen.binary_search(id).is_err();
         let unseen: Vec<u64> = events.ids.iter().copied().filter(is_unseen).collect();
         // Before every sale is read: one that settles in between is then read again.
         let unsettled = self.ports.sales.list_unsettled().await?;
-        let listed: HashSet<SaleId> = unsettled.iter().map(|sale| sale.id).collect();
+        let unsettled: Vec<_> = unsettled.into_iter().map(|sale| (sale.id, sale.book)).collect();
         if events.are_complete {
-            self.read_changed_sales(&unsettled, &listed, began).await?;
+            self.read_changed_sales(&unsettled, began).await?;
             self.read_events(&unseen).await?;
         } else {
             self.read_to.clear();
             self.read_sales().await?;
         }
-        self.forget_over(&listed, began);
-        for sale in self.board.list() {
-            if sale.claims_lacking() > 0 || (!events.are_complete && sale.keeps_people()) {
-                self.read_new_claims(&sale).await?;
-            }
-        }
+        self.conclude(&unsettled, began, events.are_complete).await?;
+        let is_complete = events.are_complete;
         if events.reach_far_back {
             self.seen = events.ids;
             self.late_read_at = Some(began);
         } else if !unseen.is_empty() {
             self.seen.extend(unseen);
             self.seen.sort_unstable();
+        }
+        let reading = BusEvent::Reading(Arc::new(Reading { as_of: began, unsettled }));
+        self.subscription.share(if is_complete { reading } else { BusEvent::Gap });
+        Ok(())
+    }
+
+    /// Takes in what another process has read. False if this one has to read for itself.
+    async fn take_in(&mut self, reading: &Reading) -> bool {
+        let Some(caught_up_at) = self.caught_up_at.filter(|_| !self.is_behind) else { return false };
+        if reading.as_of < caught_up_at {
+            // Read here since. Or a clock was set back.
+            return caught_up_at.saturating_since(reading.as_of) <= READER_PATIENCE;
+        }
+        let taken = async {
+            self.read_changed_sales(&reading.unsettled, reading.as_of).await?;
+            self.conclude(&reading.unsettled, reading.as_of, true).await
+        };
+        taken.await.inspect_err(|error| warn!(%error, "cannot read what another process found")).is_ok()
+    }
+
+    /// Ends a reading of this process or another one, after which the board is current.
+    async fn conclude(
+        &mut self,
+        unsettled: &[(SaleId, Book)],
+        began: Timestamp,
+        is_complete: bool,
+    ) -> PortResult<()> {
+        let listed: HashSet<SaleId> = unsettled.iter().map(|(id, _)| *id).collect();
+        self.forget_over(&listed, began);
+        for sale in self.board.list() {
+            if sale.claims_lacking() > 0 || (!is_complete && sale.keeps_people()) {
+                self.read_new_claims(&sale).await?;
+            }
         }
         self.unsettled = listed;
         self.confirm_settled(began);
@@ -220,6 +271,8 @@ impl Follower {
             match event {
                 BusEvent::News(outcomes) => self.is_behind |= !self.hear(&outcomes).await,
                 BusEvent::Gap => self.is_behind = true,
+                // This one's own is newer.
+                BusEvent::Reading(_) => {}
                 // Will be said again.
                 BusEvent::Closed => return,
             }
@@ -271,15 +324,11 @@ impl Follower {
 
     /// Takes in the books of unsettled sales, which were read after `as_of`. Reads the rows of those that are new, and once
     /// more of those that have settled since they were heard of.
-    async fn read_changed_sales(
-        &mut self,
-        unsettled: &[UnsettledSale],
-        listed: &HashSet<SaleId>,
-        as_of: Timestamp,
-    ) -> PortResult<()> {
+    async fn read_changed_sales(&mut self, unsettled: &[(SaleId, Book)], as_of: Timestamp) -> PortResult<()> {
         let now = self.ports.clock.now();
-        let unknown = unsettled.iter().filter(|sale| !self.board.put_book(sale.id, sale.book, as_of));
-        let mut to_read: Vec<SaleId> = unknown.map(|sale| sale.id).collect();
+        let listed: HashSet<SaleId> = unsettled.iter().map(|(id, _)| *id).collect();
+        let unknown = unsettled.iter().filter(|(id, book)| !self.board.put_book(*id, *book, as_of));
+        let mut to_read: Vec<SaleId> = unknown.map(|(id, _)| *id).collect();
         let has_settled = |sale: &Arc<BoardSale>| {
             let id = sale.sale.id;
             !listed.contains(&id) && (self.unsettled.contains(&id) || sale.book().may_change())
@@ -328,12 +377,14 @@ impl Follower {
         Ok(())
     }
 
-    /// Tells claims that were read from rows, of any sales.
+    /// Tells claims that were read from rows, of any sales, here and to those who share the subscription.
     fn tell_claims(&self, claims: &[Claim]) {
         for same_sale in claims.chunk_by(|a, b| a.sale == b.sale) {
             let Some(sale) = self.board.lookup(same_sale[0].sale) else { continue };
             let news = sale.learn(same_sale);
             if !news.is_empty() {
+                let found = Outcomes::of_claims(sale.sale.id, news.clone());
+                self.subscription.share(BusEvent::News(Arc::new(found)));
                 let (state, standby) = (None, None);
                 self.listener.hear(&News { sale, state, standby, claims: news, rejected: Vec::new() });
             }

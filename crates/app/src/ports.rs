@@ -22,7 +22,7 @@ use thiserror::Error;
 pub use accounts::{
     IdempotencyKey, IdempotencyStore, NewUser, Passwords, Recorded, RecordedAnswer, UserStore,
 };
-pub use bus::{BusEvent, OutcomeBus, OutcomeSubscription};
+pub use bus::{BusEvent, OutcomeBus, OutcomeSubscription, Reading};
 pub use claims::{Change, ClaimStore, ClaimTx, ClaimWrite, OrderStore, PaymentStore};
 pub use gate::{Admission, Gate, GateReport, GateUpdate, OpenGate, PeopleCap};
 pub use money::{InvalidCard, PaymentMethod, PaymentProvider};

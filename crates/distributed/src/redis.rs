@@ -16,16 +16,20 @@ mod link;
 mod people_cap;
 mod turns;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use miaosha_app::ports::Random;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use bus::{FanOut, LastHeard, Listener};
+use crate::fan_out::FanOut;
+
+use bus::{LastHeard, Listener};
 use circuit::Circuits;
 use connection::Target;
 use keys::{CHANNELS, Keys};
@@ -41,14 +45,21 @@ pub use turns::RedisTurns;
 const LISTENING_MAX: Duration = Duration::from_secs(2);
 
 /// The ports that Redis serves.
-#[derive(Debug)]
 pub struct Redis {
     gate: Arc<RedisGate>,
     people_cap: Arc<RedisPeopleCap>,
     turns: Arc<RedisTurns>,
     bus: Arc<RedisBus>,
     link: Arc<Link>,
-    tasks: TaskTracker,
+    /// Until it listens.
+    listener: Mutex<Option<Listener>>,
+    tasks: Tasks,
+}
+
+/// What runs until the end.
+#[derive(Debug, Clone, Default)]
+struct Tasks {
+    tracker: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -59,6 +70,13 @@ impl Redis {
     /// # Errors
     /// [`OpenError`] if the configuration cannot be used.
     pub async fn connect(config: &RedisConfig, random: &dyn Random) -> Result<Self, OpenError> {
+        let redis = Self::connect_deaf(config, random).await?;
+        redis.listen().await;
+        Ok(redis)
+    }
+
+    /// As [`Redis::connect`], for a process that hears the news of others some other way until it calls [`Redis::listen`].
+    pub async fn connect_deaf(config: &RedisConfig, random: &dyn Random) -> Result<Self, OpenError> {
         let target = Target::new(config)?;
         let keys = Keys::new(&config.key_prefix);
         let link = Link::open(target.clone()).await?;
@@ -87,18 +105,26 @@ impl Redis {
             turns: Arc::new(RedisTurns::new(Arc::clone(&link), keys.clone(), config.request_timeout)),
             bus: Arc::new(bus),
             link: Arc::clone(&link),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            listener: Mutex::new(Some(Listener::new(target, &keys, origin, last_heard, fan_out))),
+            tasks: Tasks::default(),
         };
-        redis.spawn(async move { link.keep().await });
+        redis.tasks.spawn(async move { link.keep().await });
         for sender in senders {
-            redis.spawn(sender.run());
+            redis.tasks.spawn(sender.run());
         }
-        let (is_listening, listening) = oneshot::channel();
-        redis.spawn(Listener::new(target, &keys, origin, last_heard, fan_out).run(is_listening));
-        // News is heard late rather than never if this is not long enough.
-        let _ = timeout(LISTENING_MAX, listening).await;
         Ok(redis)
+    }
+
+    /// Hears the news of others from now on, and waits a little until it does. The second time it does nothing.
+    pub fn listen(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (listener, tasks) = (self.listener.lock().take(), self.tasks.clone());
+        async move {
+            let Some(listener) = listener else { return };
+            let (is_listening, listening) = oneshot::channel();
+            tasks.spawn(listener.run(is_listening));
+            // News is heard late rather than never if this is not long enough.
+            let _ = timeout(LISTENING_MAX, listening).await;
+        }
     }
 
     /// The gates of all sales.
@@ -125,15 +151,17 @@ impl Redis {
     /// Idempotent.
     pub async fn close(&self) {
         self.bus.shut_down();
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.tasks.stop.cancel();
+        self.tasks.tracker.close();
+        self.tasks.tracker.wait().await;
         self.link.close();
     }
+}
 
+impl Tasks {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        self.tracker.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = task => {}
@@ -146,6 +174,12 @@ impl Drop for Redis {
     /// As [`Redis::close`], but does not wait.
     fn drop(&mut self) {
         self.bus.shut_down();
-        self.stop.cancel();
+        self.tasks.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").finish_non_exhaustive()
     }
 }

@@ -105,6 +105,8 @@ pub(crate) struct PushConfig {
     pub(crate) connects_per_second_max: u32,
     /// Takes no new sockets while a control group of the process uses more of its memory limit.
     pub(crate) memory_used_max_percent: u8,
+    /// Processes of one machine that are given the same one share a reader; empty for none.
+    pub(crate) reader_socket: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +197,7 @@ impl Default for PushConfig {
             sockets_max: 15_000,
             connects_per_second_max: 20_000,
             memory_used_max_percent: 75,
+            reader_socket: PathBuf::new(),
         }
     }
 }

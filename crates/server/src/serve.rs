@@ -34,7 +34,7 @@ pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<Ex
         return Ok(ExitCode::from(2));
     }
     telemetry::init_logs(&config.log)?;
-    let config = &fit_open_files(config)?;
+    let config = &fit_roles(fit_open_files(config)?, roles);
     let figures = telemetry::init_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("general").enable_all().build()?;
     runtime.block_on(run(config, roles, arguments.demo, figures))?;
@@ -158,6 +158,14 @@ fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
         );
     }
     Ok(config)
+}
+
+/// Replicas are read for lists and pages, which the role `general` serves: the others need not watch them.
+fn fit_roles(mut config: Config, roles: Roles) -> Config {
+    if !roles.general {
+        config.mysql.replicas.clear();
+    }
+    config
 }
 
 /// The sockets that a drain closes in a second, unless that would take too long: their clients come back elsewhere as fast.

@@ -2,6 +2,7 @@
 
 mod engines;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use miaosha_web::{Argon2Passwords, Keyring, Web, WebLimits, WebParts};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Config, PushConfig};
 use crate::secrets::signing_key;
 use engines::Engines;
 pub(crate) use engines::{check, may_pass, migrate, replay_dead_letters};
@@ -190,7 +191,9 @@ pub(crate) fn as_command(config: &Config) -> Config {
     let mut byte = [0];
     OsRandom.fill(&mut byte);
     let count = COMMAND_NODES.end - COMMAND_NODES.start;
-    Config { node: COMMAND_NODES.start + u16::from(byte[0]) % count, ..config.clone() }
+    // A short life is no place for a reader.
+    let push = PushConfig { reader_socket: PathBuf::new(), ..config.push.clone() };
+    Config { node: COMMAND_NODES.start + u16::from(byte[0]) % count, push, ..config.clone() }
 }
 
 fn desk_limits(config: &Config) -> DeskLimits {

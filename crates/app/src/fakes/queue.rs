@@ -163,6 +163,7 @@ pub(crate) struct FakeBus {
 struct Inbox {
     events: Mutex<VecDeque<BusEvent>>,
     arrivals: Notify,
+    shared: Mutex<Vec<BusEvent>>,
 }
 
 impl FakeBus {
@@ -178,6 +179,11 @@ impl FakeBus {
     pub(crate) fn send(&self, event: BusEvent) {
         self.inbox.events.lock().push_back(event);
         self.inbox.arrivals.notify_one();
+    }
+
+    /// What was shared with others since the last call.
+    pub(crate) fn take_shared(&self) -> Vec<BusEvent> {
+        std::mem::take(&mut self.inbox.shared.lock())
     }
 }
 
@@ -208,5 +214,9 @@ impl OutcomeSubscription for Subscription {
             }
             self.0.arrivals.notified().await;
         }
+    }
+
+    fn share(&self, event: BusEvent) {
+        self.0.shared.lock().push(event);
     }
 }

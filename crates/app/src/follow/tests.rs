@@ -405,3 +405,90 @@ fn who_has_no_claim_in_a_settled_sale_is_known_without_asking() {
     let had_none = |number| sale.had_no_claim(user(number), followed.node.ports.clock.now());
     assert_eq!((had_none(1), had_none(2)), (false, true));
 }
+
+impl Followed {
+    /// Another process has read what there is, and found nothing.
+    fn hear_of_a_reading(&mut self, as_of: Timestamp) {
+        let unsettled = now(self.node.ports.sales.list_unsettled()).unwrap();
+        let unsettled = unsettled.into_iter().map(|sale| (sale.id, sale.book)).collect();
+        self.node.bus.send(BusEvent::Reading(Arc::new(Reading { as_of, unsettled })));
+        assert!(!self.poll());
+    }
+}
+
+#[test]
+fn while_another_process_reads_this_one_does_not() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.faults.next("event ids", Fault::Retryable);
+    for _ in 0..40 {
+        followed.pass(SECOND / 2);
+        let as_of = followed.node.ports.clock.now();
+        followed.pass(SECOND / 5);
+        followed.hear_of_a_reading(as_of);
+        assert!(followed.is_current(), "the board is as new as what the other one read");
+    }
+    followed.pass(READER_PATIENCE);
+    assert!(!followed.is_current(), "it read for itself, which failed");
+    followed.pass(SECOND);
+    assert!(followed.is_current());
+}
+
+#[test]
+fn a_reading_that_began_before_its_own_makes_nothing_older() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    let early = followed.node.ports.clock.now();
+    followed.pass(SECOND);
+    followed.node.faults.next("event ids", Fault::Retryable);
+    followed.hear_of_a_reading(early);
+    assert!(followed.is_current());
+    followed.pass(SECOND);
+    assert!(followed.is_current(), "the other one reads");
+}
+
+#[test]
+fn what_was_lost_on_the_way_is_not_in_the_next_reading_of_another_process() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.bus.lose_everything();
+    followed.node.decide(&[1]);
+    followed.node.faults.next("event ids", Fault::Retryable);
+    followed.node.bus.send(BusEvent::Gap);
+    assert!(!followed.poll());
+    followed.hear_of_a_reading(followed.node.ports.clock.now());
+    assert_eq!(followed.heard(), []);
+    followed.pass(SECOND);
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved)]);
+}
+
+#[test]
+fn a_sale_that_has_settled_by_the_reading_of_another_process_is_read_once_more() {
+    let mut followed = Followed::new(Node::new(1, 0));
+    followed.node.bus.lose_everything();
+    now(close_sale(&followed.node.ports, sale_id())).unwrap();
+    followed.hear_of_a_reading(followed.node.ports.clock.now());
+    assert_eq!(*followed.ear.states.lock(), [SaleState::Ended]);
+}
+
+#[test]
+fn what_a_reading_found_is_shared_before_it_and_what_was_heard_is_not() {
+    let mut followed = Followed::new(Node::new(2, 1));
+    followed.node.decide(&[1]);
+    followed.poll();
+    followed.node.bus.lose_everything();
+    followed.node.decide(&[2]);
+    followed.node.bus.take_shared();
+    followed.node.clock.pass(SECOND);
+    let as_of = followed.node.ports.clock.now();
+    followed.poll();
+    let shared = followed.node.bus.take_shared();
+    let [BusEvent::News(found), BusEvent::Reading(reading)] = &shared[..] else { panic!("{shared:?}") };
+    assert_eq!(found.claims.iter().map(|claim| claim.user).collect::<Vec<_>>(), [user(2)]);
+    let books: Vec<_> = reading.unsettled.iter().map(|(id, book)| (*id, book.next_seq)).collect();
+    assert_eq!((reading.as_of, &books[..]), (as_of, &[(sale_id(), 3)][..]));
+}
+
+#[test]
+fn a_reading_that_had_to_read_everything_leaves_others_to_read_for_themselves() {
+    let followed = Followed::new(Node::new(1, 1));
+    let shared = followed.node.bus.take_shared();
+    assert!(matches!(shared.last(), Some(BusEvent::Gap)), "{shared:?}");
+}

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use miaosha_domain::ids::SaleId;
+use miaosha_domain::sale::Book;
+use miaosha_domain::time::Timestamp;
 
 use crate::model::Outcomes;
 
@@ -21,6 +24,10 @@ pub trait OutcomeBus: Send + Sync {
 pub trait OutcomeSubscription: Send {
     /// Waits for the next event. Safe to drop while waiting.
     async fn next(&mut self) -> BusEvent;
+
+    /// Tells those who hear the news through this process, if there are any, what it has read of the database: after the
+    /// news heard so far, before what is shared later. They hear of a gap where it does not reach them. Never waits.
+    fn share(&self, _event: BusEvent) {}
 }
 
 /// What a follower hears.
@@ -30,6 +37,18 @@ pub enum BusEvent {
     News(Arc<Outcomes>),
     /// Some news was lost: look everything up.
     Gap,
+    /// What another process has read for this one, which hears the news through it.
+    Reading(Arc<Reading>),
     /// The bus is shut down.
     Closed,
+}
+
+/// A reading of what changed in the database. What it found is told as news before it, so whoever has heard all news since
+/// a reading of its own that began after it subscribed knows every claim as it was when this one began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// When it began, by the clock of the machine.
+    pub as_of: Timestamp,
+    /// Every sale that may still change by itself, with its book.
+    pub unsettled: Vec<(SaleId, Book)>,
 }

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use miaosha_app::model::Outcomes;
 use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
-use parking_lot::Mutex;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
+
+use crate::fan_out::FanOut;
 
 use super::circuit::Circuit;
 use super::keys::{CHANNELS, Keys, group_of};
@@ -27,8 +26,6 @@ use wire::Header;
 
 pub(crate) use listener::Listener;
 
-/// How many news a follower may fall behind.
-const BEHIND_MAX: usize = 1_024;
 /// How many news may wait on a channel to be sent.
 const UNSENT_MAX: usize = 1_024;
 /// Who has sent news repeats its number this long after, which is how long a loss at the end goes unnoticed; on a channel
@@ -54,41 +51,26 @@ struct Channel {
     dropped: Arc<AtomicU64>,
 }
 
-/// When this process last heard anything on a channel, from whomever.
+/// When this process last heard anything on a channel, from whomever; never while it does not listen.
 #[derive(Clone, Default)]
-pub(crate) struct LastHeard(Arc<Mutex<Option<Instant>>>);
+pub(crate) struct LastHeard(Arc<watch::Sender<Option<Instant>>>);
 
 impl LastHeard {
     fn note(&self) {
-        *self.0.lock() = Some(Instant::now());
+        self.0.send_replace(Some(Instant::now()));
     }
 
     fn at(&self) -> Option<Instant> {
-        *self.0.lock()
+        *self.0.borrow()
     }
 
     fn forget(&self) {
-        *self.0.lock() = None;
-    }
-}
-
-/// The followers in this process.
-#[derive(Clone)]
-pub(crate) struct FanOut {
-    /// `None` once shut down.
-    sender: Arc<Mutex<Option<broadcast::Sender<BusEvent>>>>,
-}
-
-impl FanOut {
-    pub(crate) fn new() -> Self {
-        Self { sender: Arc::new(Mutex::new(Some(broadcast::Sender::new(BEHIND_MAX)))) }
+        self.0.send_replace(None);
     }
 
-    pub(crate) fn send(&self, event: BusEvent) {
-        if let Some(sender) = &*self.sender.lock() {
-            // An error says that nobody follows, which is fine.
-            let _ = sender.send(event);
-        }
+    async fn anything(&self) {
+        // An error would say that it is dropped, which it is not while this runs.
+        let _ = self.0.subscribe().wait_for(Option::is_some).await;
     }
 }
 
@@ -128,7 +110,7 @@ impl RedisBus {
 
     /// Ends the bus: followers hear what was published or came in before, then [`BusEvent::Closed`]. Idempotent.
     pub fn shut_down(&self) {
-        self.fan_out.sender.lock().take();
+        self.fan_out.shut_down();
     }
 }
 
@@ -143,26 +125,7 @@ impl OutcomeBus for RedisBus {
     }
 
     fn subscribe(&self) -> Box<dyn OutcomeSubscription> {
-        Box::new(Subscription {
-            events: self.fan_out.sender.lock().as_ref().map(broadcast::Sender::subscribe),
-        })
-    }
-}
-
-/// `None` for a follower that came after the end.
-struct Subscription {
-    events: Option<broadcast::Receiver<BusEvent>>,
-}
-
-#[async_trait]
-impl OutcomeSubscription for Subscription {
-    async fn next(&mut self) -> BusEvent {
-        let Some(events) = &mut self.events else { return BusEvent::Closed };
-        match events.recv().await {
-            Ok(event) => event,
-            Err(RecvError::Lagged(_)) => BusEvent::Gap,
-            Err(RecvError::Closed) => BusEvent::Closed,
-        }
+        Box::new(self.fan_out.subscribe())
     }
 }
 
@@ -186,7 +149,13 @@ pub(crate) struct Sender {
 impl Sender {
     pub(crate) async fn run(mut self) {
         loop {
-            let heartbeat_at = self.heartbeat_at();
+            let (heartbeat_at, last_heard) = (self.heartbeat_at(), self.last_heard.clone());
+            let heartbeat_due = async {
+                match heartbeat_at {
+                    Some(at) => sleep_until(at).await,
+                    None => last_heard.anything().await,
+                }
+            };
             tokio::select! {
                 outcomes = self.waiting.recv() => {
                     let Some(outcomes) = outcomes else { return };
@@ -195,10 +164,10 @@ impl Sender {
                     self.repetitions = REPETITIONS;
                     self.send(wire::encode(self.header, &outcomes)).await;
                 }
-                () = sleep_until(heartbeat_at) => {
+                () = heartbeat_due => {
                     self.header.number += self.dropped.swap(0, Ordering::Relaxed);
                     // Meanwhile somebody may have been heard.
-                    let is_due = self.heartbeat_at() <= Instant::now();
+                    let is_due = self.heartbeat_at().is_some_and(|at| at <= Instant::now());
                     if is_due && self.send(wire::encode_heartbeat(self.header)).await {
                         self.repetitions = self.repetitions.saturating_sub(1);
                     }
@@ -209,12 +178,13 @@ impl Sender {
 
     /// When this process is to say that it is there, if nothing is heard until then. That a channel delivers is known by
     /// anybody's message, so one speaker is enough, however many listen: who has sent no news lately keeps silent while
-    /// others speak. All have a different patience, so that not all speak at once when the speaker is gone.
-    fn heartbeat_at(&self) -> Instant {
+    /// others speak, and who does not listen keeps silent anyway. All have a different patience, so that not all speak at
+    /// once when the speaker is gone.
+    fn heartbeat_at(&self) -> Option<Instant> {
         if self.repetitions > 0 {
-            return self.sent_at + HEARTBEAT_EVERY;
+            return Some(self.sent_at + HEARTBEAT_EVERY);
         }
-        self.last_heard.at().map_or(self.sent_at, |heard| heard.max(self.sent_at)) + self.patience
+        self.last_heard.at().map(|heard| heard.max(self.sent_at) + self.patience)
     }
 
     /// Whether Redis took it.

@@ -48,7 +48,7 @@ fn news(number: u64) -> Arc<Outcomes> {
 fn people(event: &BusEvent) -> Vec<UserId> {
     match event {
         BusEvent::News(outcomes) => outcomes.rejected.clone(),
-        BusEvent::Gap | BusEvent::Closed => Vec::new(),
+        BusEvent::Gap | BusEvent::Reading(_) | BusEvent::Closed => Vec::new(),
     }
 }
 

@@ -59,6 +59,9 @@ impl Stage {
         let mut plan = SitePlan::new(env!("CARGO_BIN_EXE_miaosha"), services.addresses(), DATABASE);
         plan.settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         plan.processes = [1, needs.push, 1, 1];
+        let directory = tempfile::tempdir()?;
+        let reader = directory.path().join("reader");
+        let reader = reader.to_str().context("the directory for temporary files is no text")?.to_owned();
         let set = |name: &str, value: u32| (name.to_owned(), value.to_string());
         let new_connections = CONNECTIONS_PER_PROCESS - needs.people.div_ceil(needs.push.into());
         plan.role_settings[0] = vec![set("MIAOSHA_SERVER__CONNECTIONS_MAX", CALLS_MAX)];
@@ -68,10 +71,10 @@ impl Stage {
             set("MIAOSHA_PUSH__PING_INTERVAL_MS", ping_interval_ms(needs.people)),
             // Of the database they need one connection, for what they read each second; there are many of them.
             set("MIAOSHA_MYSQL__CONNECTIONS_MAX", 2),
+            ("MIAOSHA_PUSH__READER_SOCKET".to_owned(), reader),
         ];
         plan.places[1].clone_from(&needs.push_place);
         let site = Site::start(plan)?;
-        let directory = tempfile::tempdir()?;
         let stage = Self { site, services, directory };
         let tokens = File::create(stage.tokens())?;
         let mut mint = stage.site.command();

@@ -1,13 +1,15 @@
 //! The engines behind the ports: everything in this process, or a fleet's.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use miaosha_app::Ports;
-use miaosha_app::ports::{Clock, IdempotencyStore, Ids, PeopleCap, PortError, Random, Turns};
+use miaosha_app::ports::{Clock, IdempotencyStore, Ids, OutcomeBus, PeopleCap, PortError, Random, Turns};
 use miaosha_distributed::Trust;
+use miaosha_distributed::machine::MachineBus;
 use miaosha_distributed::mysql::{self, Mysql};
 use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig, Replayed};
 use miaosha_distributed::redis::{Redis, RedisConfig};
@@ -32,6 +34,8 @@ pub(crate) enum Engines {
 pub(crate) struct Distributed {
     mysql: Mysql,
     redis: Redis,
+    /// Where processes of this machine share a reader.
+    machine: Option<Arc<MachineBus>>,
     rabbitmq: Rabbit,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -110,11 +114,13 @@ impl Distributed {
         let trust = trust(config)?;
         let mysql =
             Mysql::connect(&mysql_config(config, &trust), clock.clone()).await.context("mysql.primary")?;
-        let redis =
-            Redis::connect(&redis_config(config, &trust), random.as_ref()).await.context("redis.nodes")?;
+        let redis = Redis::connect_deaf(&redis_config(config, &trust), random.as_ref())
+            .await
+            .context("redis.nodes")?;
+        let machine = join_machine(config, &redis).await.context("push.reader_socket")?;
         let rabbitmq =
             Rabbit::connect(&rabbit_config(config, &trust), clock.clone()).await.context("rabbitmq.uri")?;
-        Ok(Self { mysql, redis, rabbitmq, clock, random })
+        Ok(Self { mysql, redis, machine, rabbitmq, clock, random })
     }
 
     fn ports(&self, node: u16) -> Ports {
@@ -130,8 +136,15 @@ impl Distributed {
             provider: self.mysql.sandbox.clone(),
             queue: self.rabbitmq.queue(),
             timers: self.rabbitmq.timers(),
-            bus: self.redis.bus(),
+            bus: self.bus(),
             gate: self.redis.gate(),
+        }
+    }
+
+    fn bus(&self) -> Arc<dyn OutcomeBus> {
+        match &self.machine {
+            Some(machine) => machine.clone(),
+            None => self.redis.bus(),
         }
     }
 
@@ -146,9 +159,26 @@ impl Distributed {
 
     async fn close(&self) {
         self.rabbitmq.close().await;
+        if let Some(machine) = &self.machine {
+            machine.close().await;
+        }
         self.redis.close().await;
         self.mysql.close().await;
     }
+}
+
+/// Hears the news of the site: through the reader of this machine, if the configuration names one.
+async fn join_machine(config: &Config, redis: &Redis) -> std::io::Result<Option<Arc<MachineBus>>> {
+    let path = &config.push.reader_socket;
+    if path.as_os_str().is_empty() {
+        redis.listen().await;
+        return Ok(None);
+    }
+    let mut site = DefaultHasher::new();
+    (&config.redis.nodes, &config.redis.prefix, &config.mysql.primary).hash(&mut site);
+    let site = format!("{:016x}", site.finish());
+    let bus = MachineBus::join(path, site, redis.bus(), Box::pin(redis.listen())).await?;
+    Ok(Some(Arc::new(bus)))
 }
 
 /// Whether what kept a node from being opened, or its sales from being read, may pass by itself, as an engine that is away

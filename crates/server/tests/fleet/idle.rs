@@ -12,9 +12,9 @@ const SETTINGS: [(&str, &str); 1] = [("MIAOSHA_LOG__FILTER", "warn")];
 /// Every process but the consumers reads the newest events once in a round.
 const FOLLOWERS: u64 = 6;
 const PROCESSES: u64 = 8;
-/// Followers ask two questions in a round, consumers two; each process looks once at the replicas, and every other round
-/// at the clock; about one makes the beat that tells the lag. That is some 30 in all. The rest is for this test's own
-/// questions, and for processes of which one is slower than the other.
+/// Followers ask two questions in a round, consumers two; each of the two of role `general` looks once at the replicas,
+/// and each process every other round at the clock; one makes the beat that tells the lag. That is some 25 in all. The
+/// rest is for this test's own questions, and for processes of which one is slower than the other.
 const STATEMENTS_MAX: u64 = 6 * PROCESSES;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ mod faults;
 mod idle;
 mod outages;
 mod pages;
+mod readers;
 mod recovers;
 mod site;
 mod sold_out;

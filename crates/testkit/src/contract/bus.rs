@@ -52,7 +52,7 @@ fn version(event: &BusEvent) -> Option<u64> {
             assert_eq!(**outcomes, *news(version.unwrap()));
             version
         }
-        BusEvent::Gap | BusEvent::Closed => None,
+        BusEvent::Gap | BusEvent::Reading(_) | BusEvent::Closed => None,
     }
 }
 

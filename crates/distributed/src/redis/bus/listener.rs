@@ -18,9 +18,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::info;
 
+use crate::fan_out::FanOut;
+
 use super::super::connection::{CONNECT_MAX, ConnectError, Connection, Target};
 use super::super::keys::{CHANNELS, Keys};
-use super::{FanOut, LastHeard, wire};
+use super::{LastHeard, wire};
 
 /// Messages that may wait to be read.
 const UNREAD_MAX: usize = 4_096;
