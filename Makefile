@@ -64,9 +64,10 @@ bench: setup-test pages ## Every benchmark in turn, with its figures as JSON in 
 	$(REQUESTS) small $(BENCH) --json $(FIGURES)/small.json
 	$(REQUESTS) scaling $(BENCH) --json $(FIGURES)/scaling.json
 
-crowd: setup-test pages ## What very many sockets cost, and how fast they hear; CROWD='--help' for what can be measured
+crowd: setup-test pages ## What very many sockets cost, and how fast they hear; CROWD='--help' for what can be measured, IN=scripts/own-network for a million
 	cargo build --profile $(PROFILE) -p miaosha-load
-	cargo bench --profile $(PROFILE) -p miaosha --bench crowd -- $(CROWD)
+	cargo bench --profile $(PROFILE) -p miaosha --bench crowd --no-run
+	$(IN) cargo bench --profile $(PROFILE) -p miaosha --bench crowd -- $(CROWD)
 
 build: setup pages ## The binaries, optimised, without link-time optimisation
 	cargo build --profile $(PROFILE) -p miaosha -p miaosha-load

@@ -103,10 +103,11 @@ impl Follower {
     pub async fn run(mut self) {
         let clock = self.ports.clock.clone();
         let mut catch_up_at = clock.now();
+        let mut planned_at = catch_up_at;
         loop {
             let now = clock.now();
             // Also when the clock was set back.
-            if now >= catch_up_at || catch_up_at.saturating_since(now) > READER_PATIENCE {
+            if now >= catch_up_at || now < planned_at {
                 catch_up_at = match self.catch_up().await {
                     Ok(()) if self.is_behind => clock.now() + CATCH_UP_PAUSE,
                     Ok(()) => (now + CATCH_UP_EVERY).max(clock.now() + CATCH_UP_PAUSE),
@@ -118,6 +119,7 @@ impl Follower {
             }
             self.tick();
             let now = clock.now();
+            planned_at = now;
             let turn = self.board.next_turn(now).unwrap_or(catch_up_at).min(catch_up_at);
             let wake = clock.sleep(turn.saturating_since(now));
             let event = match future::select(self.subscription.next(), wake).await {
@@ -149,14 +151,14 @@ impl Follower {
     /// Nothing is lost: the next call reads it again.
     pub async fn catch_up(&mut self) -> PortResult<()> {
         let was_behind = std::mem::take(&mut self.is_behind);
-        let caught_up = self.read().await;
+        let caught_up = self.read(was_behind).await;
         self.is_behind |= was_behind && caught_up.is_err();
         caught_up
     }
 
-    async fn read(&mut self) -> PortResult<()> {
+    async fn read(&mut self, was_behind: bool) -> PortResult<()> {
         let began = self.ports.clock.now();
-        let events = self.list_events(began).await?;
+        let events = self.list_events(began, was_behind).await?;
         let is_unseen = |id: &u64| self.seen.binary_search(id).is_err();
         let unseen: Vec<u64> = events.ids.iter().copied().filter(is_unseen).collect();
         // Before every sale is read: one that settles in between is then read again.
@@ -218,10 +220,10 @@ impl Follower {
         Ok(())
     }
 
-    /// The events since the last catch-up.
-    async fn list_events(&mut self, now: Timestamp) -> PortResult<Events> {
+    /// The events since the last catch-up; after a gap those, too, that another process may have found late and told in it.
+    async fn list_events(&mut self, now: Timestamp, was_behind: bool) -> PortResult<Events> {
         let missed = self.caught_up_at.map_or(Duration::ZERO, |at| now.saturating_since(at));
-        let reach_far_back = is_due(LATE_EVERY, self.late_read_at, now);
+        let reach_far_back = was_behind || is_due(LATE_EVERY, self.late_read_at, now);
         let least = if reach_far_back { LATE_SPAN } else { CATCH_UP_SPAN };
         let span = least + missed.saturating_sub(CATCH_UP_EVERY);
         let ids = self.ports.claims.list_event_ids(span, EVENT_IDS_MAX).await?;

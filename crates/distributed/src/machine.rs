@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
@@ -41,10 +43,17 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_millis(50);
 /// At least so often the reader says something.
 const ALIVE_EVERY: Duration = Duration::from_millis(500);
-/// A reader that says nothing for so long hangs.
+/// Who has heard nothing for so long reads for himself, but goes on listening: the machine may be busy.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// A reader that says nothing for so long hangs.
+const HANGING_AFTER: Duration = Duration::from_secs(10);
+/// Who has followed nobody for so long listens to the fleet for himself, until he has looked again.
+const ALONE_AFTER: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How many tellings a process may fall behind, before it is left to read for itself.
 const BEHIND_MAX: usize = 64;
+/// How long a telling may take.
+const TELLING_MAX: Duration = Duration::from_secs(10);
 /// What the reader has read and not told yet, at the most.
 const FOUND_MAX: usize = 1_024;
 
@@ -60,20 +69,44 @@ struct Shared {
     /// The bus of the fleet.
     fleet: Arc<dyn OutcomeBus>,
     fan_out: FanOut,
-    found: Found,
+    followers: Arc<Followers>,
     socket: PathBuf,
     lock: File,
     site: String,
 }
 
-/// Where what this process reads goes while it is the reader.
-#[derive(Clone, Default)]
-struct Found(Arc<Mutex<Option<mpsc::Sender<BusEvent>>>>);
+/// Who follows in this process.
+#[derive(Default)]
+struct Followers {
+    count: watch::Sender<usize>,
+    /// Where what they read goes while this is the reader.
+    found: Mutex<Option<mpsc::Sender<BusEvent>>>,
+}
+
+/// The news of the fleet as this process hears it, once it does.
+struct FleetNews {
+    listening: Listening,
+    news: Box<dyn OutcomeSubscription>,
+}
+
+/// How this process begins to listen to the fleet; `None` once it does.
+struct Listening(Option<BoxFuture<'static, ()>>);
+
+/// Why nobody is followed.
+enum NoReader {
+    /// None is there.
+    Missing,
+    /// It is another site's.
+    Strange,
+    /// It does not answer.
+    Silent,
+}
 
 impl MachineBus {
     /// Joins the processes that were given the same path; `.v1` and `.v1.lock` are added to it, for the socket and its
-    /// lock. `site` is what they must have in common. `listen` is awaited by the one that becomes the reader, before it
-    /// hears the news of `fleet`.
+    /// lock. `site` is what they must have in common. `listen` is awaited before this process hears the news of `fleet`
+    /// itself: when it becomes the reader, or can follow none. Whoever joins has to follow, too, while he is the reader: the
+    /// others hear what he shares.
     ///
     /// # Errors
     /// If there can be no such files.
@@ -91,15 +124,17 @@ impl MachineBus {
             .write(true)
             .mode(0o600)
             .open(with_extension(path, "v1.lock"))?;
-        let (fan_out, found) = (FanOut::new(), Found::default());
-        let shared = Arc::new(Shared { fleet, fan_out, found, socket, lock, site });
+        let (fan_out, followers) = (FanOut::new(), Arc::default());
+        let shared = Arc::new(Shared { fleet, fan_out, followers, socket, lock, site });
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (has_joined, joined) = oneshot::channel();
         let (part, stopped) = (Arc::clone(&shared), stop.clone());
         tasks.spawn(async move {
+            let listening = Listening(Some(listen));
+            let fleet = FleetNews { listening, news: part.fleet.subscribe() };
             tokio::select! {
                 () = stopped.cancelled() => {}
-                () = part.take_part(listen, has_joined) => {}
+                () = part.take_part(fleet, has_joined) => {}
             }
         });
         // News is heard late rather than never if this is not long enough.
@@ -113,6 +148,7 @@ impl MachineBus {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.shared.give_up();
     }
 }
 
@@ -130,9 +166,10 @@ impl OutcomeBus for MachineBus {
     }
 
     fn subscribe(&self) -> Box<dyn OutcomeSubscription> {
+        self.shared.followers.count.send_modify(|count| *count += 1);
         Box::new(SharedSubscription {
             heard: self.shared.fan_out.subscribe(),
-            found: self.shared.found.clone(),
+            followers: Arc::clone(&self.shared.followers),
         })
     }
 }
@@ -140,7 +177,7 @@ impl OutcomeBus for MachineBus {
 /// Hears what the reader tells, and tells what is read here if this is the reader.
 struct SharedSubscription {
     heard: Subscription,
-    found: Found,
+    followers: Arc<Followers>,
 }
 
 #[async_trait]
@@ -150,7 +187,7 @@ impl OutcomeSubscription for SharedSubscription {
     }
 
     fn share(&self, event: BusEvent) {
-        let mut found = self.found.0.lock();
+        let mut found = self.followers.found.lock();
         if let Some(sender) = &*found
             && sender.try_send(event).is_err()
         {
@@ -160,28 +197,126 @@ impl OutcomeSubscription for SharedSubscription {
     }
 }
 
+impl Drop for SharedSubscription {
+    fn drop(&mut self) {
+        self.followers.count.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Followers {
+    /// Waits for the first one.
+    async fn have_come(&self) {
+        // An error would say that it is dropped, which it is not while this runs.
+        let _ = self.count.subscribe().wait_for(|count| *count > 0).await;
+    }
+
+    /// Waits for one to come and the last one to go: nobody reads any more.
+    async fn have_gone(&self) {
+        self.have_come().await;
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// From now on, what is found comes here; to the end, where it came faster than it was taken.
+    fn begin(&self) -> mpsc::Receiver<BusEvent> {
+        let (sender, receiver) = mpsc::channel(FOUND_MAX);
+        *self.found.lock() = Some(sender);
+        receiver
+    }
+}
+
+impl Listening {
+    /// Waits until it does. Safe to drop and call again.
+    async fn begun(&mut self) {
+        if let Some(listen) = &mut self.0 {
+            listen.await;
+            self.0 = None;
+        }
+    }
+}
+
 impl Shared {
-    /// Follows the reader, and becomes it when there is none.
-    async fn take_part(&self, listen: BoxFuture<'static, ()>, has_joined: oneshot::Sender<()>) {
+    /// Follows the reader, and is it when there is none, until the fleet's bus is shut down.
+    async fn take_part(&self, mut fleet: FleetNews, has_joined: oneshot::Sender<()>) {
         let mut has_joined = Some(has_joined);
-        let listener = loop {
-            match UnixStream::connect(&self.socket).await {
-                Ok(stream) => self.follow(stream, &mut has_joined).await,
-                Err(_) => match self.take_over() {
-                    Ok(Some(listener)) => break listener,
+        let mut followed_at = Instant::now();
+        loop {
+            match self.follow(&mut has_joined).await {
+                Ok(()) => {
+                    followed_at = Instant::now();
+                    self.fan_out.send(BusEvent::Gap);
+                }
+                Err(NoReader::Missing) => match self.take_over() {
                     Ok(None) => {}
+                    Ok(Some(listener)) => {
+                        info!(socket = %self.socket.display(), "reading for the processes of this machine");
+                        let has_ended = self.lead(listener, &mut fleet, &mut has_joined).await;
+                        self.give_up();
+                        if has_ended {
+                            return;
+                        }
+                        self.followers.have_come().await;
+                    }
                     Err(error) => error!(%error, socket = %self.socket.display(), "cannot read for others"),
                 },
+                Err(NoReader::Strange) => {
+                    let socket = self.socket.display();
+                    error!(%socket, "another site's processes share this reader: give each site a path of its own");
+                }
+                Err(NoReader::Silent) => warn!("the reader of this machine hangs"),
             }
-            sleep(RETRY_AFTER).await;
-        };
-        info!(socket = %self.socket.display(), "reading for the processes of this machine");
-        let news = self.fleet.subscribe();
-        listen.await;
-        // What was said before was not heard.
+            if followed_at.elapsed() < ALONE_AFTER {
+                sleep(RETRY_AFTER).await;
+                continue;
+            }
+            fleet.listening.begun().await;
+            self.fan_out.send(BusEvent::Gap);
+            has_joined.take();
+            if timeout(LOOK_AGAIN_AFTER, self.hear(&mut *fleet.news)).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Hears the reader until it has gone.
+    async fn follow(&self, has_joined: &mut Option<oneshot::Sender<()>>) -> Result<(), NoReader> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|_refused| NoReader::Missing)?;
+        let mut messages = FramedRead::new(stream, wire::codec());
+        let greeting = timeout(SILENCE_MAX, messages.next()).await.map_err(|_late| NoReader::Silent)?;
+        let Some(Ok(greeting)) = greeting else { return Err(NoReader::Missing) };
+        if greeting != self.site.as_bytes() {
+            return Err(NoReader::Strange);
+        }
+        // What was said before was not heard, which matters unless nobody could have followed yet.
         self.fan_out.send(BusEvent::Gap);
-        drop(has_joined);
-        self.lead(&listener, news).await;
+        has_joined.take();
+        let mut patience = SILENCE_MAX;
+        loop {
+            let Ok(message) = timeout(patience, messages.next()).await else {
+                if patience == HANGING_AFTER {
+                    return Ok(());
+                }
+                self.fan_out.send(BusEvent::Gap);
+                patience = HANGING_AFTER;
+                continue;
+            };
+            let Some(Ok(message)) = message else { return Ok(()) };
+            match wire::decode(&message) {
+                Ok(Some(event)) => self.fan_out.send(event),
+                Ok(None) => {}
+                Err(wire::Unreadable) => return Ok(()),
+            }
+            patience = SILENCE_MAX;
+        }
+    }
+
+    /// Hears the fleet, for this process alone, until its bus is shut down.
+    async fn hear(&self, news: &mut dyn OutcomeSubscription) {
+        loop {
+            match news.next().await {
+                BusEvent::Closed => return self.fan_out.shut_down(),
+                event => self.fan_out.send(event),
+            }
+        }
     }
 
     /// Becomes the reader. `None` if another process is about to.
@@ -200,46 +335,44 @@ impl Shared {
         Ok(Some(listener))
     }
 
-    /// Hears the reader until it has gone.
-    async fn follow(&self, stream: UnixStream, has_joined: &mut Option<oneshot::Sender<()>>) {
-        let mut messages = FramedRead::new(stream, wire::codec());
-        let Ok(Some(Ok(greeting))) = timeout(SILENCE_MAX, messages.next()).await else { return };
-        if greeting != self.site.as_bytes() {
-            let socket = self.socket.display();
-            error!(%socket, "another site's processes share this reader: give each site a path of its own");
-            return;
-        }
-        // What was said before was not heard, which matters unless nobody could have followed yet.
-        self.fan_out.send(BusEvent::Gap);
-        has_joined.take();
-        loop {
-            let Ok(message) = timeout(SILENCE_MAX, messages.next()).await else {
-                warn!("the reader of this machine hangs: reading here");
-                return self.fan_out.send(BusEvent::Gap);
-            };
-            let Some(Ok(message)) = message else { return };
-            match wire::decode(&message) {
-                Ok(Some(event)) => self.fan_out.send(event),
-                Ok(None) => {}
-                Err(wire::Unreadable) => return,
-            }
+    /// Lets another process become the reader.
+    fn give_up(&self) {
+        if let Err(error) = self.lock.unlock() {
+            warn!(%error, "the reader's lock stays until this process ends");
         }
     }
 
-    /// Tells this process and the others what comes over the bus, and the others what this one reads, until the bus is
-    /// shut down.
-    async fn lead(&self, listener: &UnixListener, mut news: Box<dyn OutcomeSubscription>) {
+    /// Tells this process and the others what comes over the bus, and the others what this one reads, for as long as it
+    /// does. Whether the bus was shut down.
+    async fn lead(
+        &self,
+        listener: UnixListener,
+        FleetNews { listening, news }: &mut FleetNews,
+        has_joined: &mut Option<oneshot::Sender<()>>,
+    ) -> bool {
         let tellings = broadcast::Sender::new(BEHIND_MAX);
-        let tellers = TaskTracker::new();
-        let mut found = self.found.begin();
+        let mut tellers = JoinSet::new();
+        let mut nobody_reads = pin!(self.followers.have_gone());
+        let mut found = self.followers.begin();
         let mut untold = Vec::new();
         let mut told_at = Instant::now();
+        // What was said before it listens is not heard.
+        let mut is_deaf = true;
         loop {
             let tell_after = if untold.is_empty() { ALIVE_EVERY } else { TELL_EVERY };
             tokio::select! {
-                event = news.next() => {
+                () = listening.begun(), if is_deaf => {
+                    is_deaf = false;
+                    self.fan_out.send(BusEvent::Gap);
+                    if !tellers.is_empty() {
+                        wire::encode(&mut untold, &BusEvent::Gap);
+                    }
+                    has_joined.take();
+                }
+                event = news.next(), if !is_deaf => {
                     if let BusEvent::Closed = event {
-                        return self.fan_out.shut_down();
+                        self.fan_out.shut_down();
+                        return true;
                     }
                     wire::encode(&mut untold, &event);
                     self.fan_out.send(event);
@@ -248,19 +381,21 @@ impl Shared {
                     Some(event) => wire::encode(&mut untold, &event),
                     None => {
                         wire::encode(&mut untold, &BusEvent::Gap);
-                        found = self.found.begin();
+                        found = self.followers.begin();
                     }
                 },
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        let tells = tell(stream, wire::message(self.site.as_bytes()), tellings.subscribe());
-                        tellers.spawn(tells);
+                        let greeting = wire::message(self.site.as_bytes());
+                        tellers.spawn(tell(stream, greeting, tellings.subscribe()));
                     }
                     Err(error) => {
                         error!(%error, "cannot take in a process of this machine");
                         sleep(RETRY_AFTER).await;
                     }
                 },
+                Some(_) = tellers.join_next() => {}
+                () = &mut nobody_reads => return false,
                 () = sleep_until(told_at + tell_after) => {
                     if untold.is_empty() {
                         wire::encode_sign_of_life(&mut untold);
@@ -274,24 +409,12 @@ impl Shared {
     }
 }
 
-impl Found {
-    /// From now on, what is found comes here; to the end, where it came faster than it was taken.
-    fn begin(&self) -> mpsc::Receiver<BusEvent> {
-        let (sender, receiver) = mpsc::channel(FOUND_MAX);
-        *self.0.lock() = Some(sender);
-        receiver
-    }
-}
-
 /// Tells one process everything, until it or this one has gone. One that falls too far behind has to come back.
 async fn tell(mut stream: UnixStream, greeting: Vec<u8>, mut tellings: broadcast::Receiver<Bytes>) {
-    if stream.write_all(&greeting).await.is_err() {
-        return;
-    }
-    while let Ok(telling) = tellings.recv().await {
-        if stream.write_all(&telling).await.is_err() {
-            return;
-        }
+    let mut telling = Bytes::from(greeting);
+    while let Ok(Ok(())) = timeout(TELLING_MAX, stream.write_all(&telling)).await {
+        let Ok(next) = tellings.recv().await else { return };
+        telling = next;
     }
 }
 

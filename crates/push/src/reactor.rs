@@ -282,8 +282,8 @@ impl Reactor {
         }
     }
 
-    /// Sends to one, or a few, at once. What is for everyone, or a room, is written by and by: so what comes meanwhile for one
-    /// of them goes out with it and need not wait for all the others, and two such packets cost one write.
+    /// Sends to those who are named at once. What is for everyone, or a room, is written by and by: so what comes meanwhile for
+    /// one of them goes out with it and need not wait for all the others, and two such packets cost one write.
     fn send_to(&mut self, destination: &Destination, frames: &Frames) {
         // The recipients are taken down first, because sending needs the whole reactor. The list is short-lived.
         let mut recipients = Vec::new();

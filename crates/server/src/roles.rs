@@ -32,6 +32,11 @@ impl Roles {
         }
     }
 
+    /// Whether the process has to know what becomes of sales.
+    pub(crate) fn follows(self) -> bool {
+        self.publisher || self.push || self.general
+    }
+
     /// What the process answers over HTTP.
     pub(crate) fn serves(self) -> Serves {
         Serves { buying: self.publisher, sockets: self.push, general: self.general }

@@ -113,7 +113,7 @@ async fn open(
     let attempt = async || Node::open(config, figures.clone(), tasks.tracker().clone()).await;
     let node = Arc::new(opening.persevere(attempt).await?);
     let live = roles.push.then(|| Live::new(&node.web, Handle::current()));
-    let follower = if roles.publisher || roles.push || roles.general {
+    let follower = if roles.follows() {
         let listener: Arc<dyn follow::Listener> = match &live {
             Some((live, _)) => Arc::new(live.clone()),
             None => Arc::new(NobodyListens),
@@ -160,10 +160,14 @@ fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Replicas are read for lists and pages, which the role `general` serves: the others need not watch them.
+/// Takes out what the roles do not need. Replicas are read for lists and pages, which the role `general` serves; and who
+/// follows nothing is no reader for others.
 fn fit_roles(mut config: Config, roles: Roles) -> Config {
     if !roles.general {
         config.mysql.replicas.clear();
+    }
+    if !roles.follows() {
+        config.push.reader_socket.clear();
     }
     config
 }

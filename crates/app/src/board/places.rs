@@ -36,7 +36,8 @@ impl Places {
         let is_usable = |known: &Arc<Count>| {
             let age = now.saturating_since(known.at);
             let used_for = if seq < known.next_seq { COUNTED_FOR } else { COUNTED_AGAIN_AFTER };
-            age < used_for
+            // Not after a clock was set back.
+            known.at <= now && age < used_for
         };
         let known = kept.clone().filter(is_usable).unwrap_or_else(|| {
             let (seqs, next_seq) = count();
@@ -64,6 +65,14 @@ mod tests {
         assert_eq!(at(7, 0, &[3, 5, 7], 8), Some(3));
         assert_eq!(at(5, 249, &[], 8), Some(2), "the count is used again");
         assert_eq!(at(7, 250, &[5, 7], 8), Some(2), "and made anew");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_no_count() {
+        let places = Places::default();
+        assert_eq!(places.place(7, START, || (vec![3, 7], 8)), Some(2));
+        let earlier = Timestamp::from_millis(START.as_millis() - 5_000);
+        assert_eq!(places.place(9, earlier, || (vec![3, 7, 9], 10)), Some(3));
     }
 
     #[test]

@@ -224,6 +224,16 @@ fn a_clock_that_is_set_back_makes_nothing_on_the_board_newer_and_everything_is_r
 }
 
 #[test]
+fn a_clock_that_is_set_back_by_seconds_delays_no_reading() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.pass(SECOND / 2);
+    followed.node.clock.set_back(SECOND * 5);
+    followed.node.decide(&[1]);
+    assert!(!followed.poll());
+    assert!(followed.is_current(), "it was read when it woke");
+}
+
+#[test]
 fn the_claims_of_a_sale_that_is_long_over_are_forgotten_and_not_read_again() {
     let mut followed = Followed::new(Node::new(1, 0));
     followed.node.decide(&[1]);

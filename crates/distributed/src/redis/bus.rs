@@ -1,7 +1,7 @@
 //! News of commits: at once to every follower in this process, and by sharded pub/sub to every other process.
 //!
-//! News is handed out locally without the way over Redis, so that a node hears what it commits itself while Redis is
-//! gone, and nobody waits. Messages of its own that come back are dropped. Start with [`RedisBus`]; what comes in is
+//! News is handed out locally without the way over Redis, so that a node that follows this bus hears what it commits itself
+//! while Redis is gone, and nobody waits. Messages of its own that come back are dropped. Start with [`RedisBus`]; what comes in is
 //! read in [`listener`], and what goes over the wire is in [`wire`].
 
 mod listener;

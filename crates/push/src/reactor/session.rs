@@ -371,13 +371,14 @@ impl Reactor {
             Transport::Lingering(_) => return,
             _ => {}
         }
-        let outbox = connection.outbox.get_or_insert_default();
-        outbox.push(frame);
-        if outbox.bytes() > outbox_bytes_max {
+        connection.outbox.get_or_insert_default().push(frame);
+        if connection.has_turn {
+            self.write_outbox(key);
+        }
+        let connection = &self.connections[key as usize];
+        if connection.outbox.as_ref().is_some_and(|outbox| outbox.bytes() > outbox_bytes_max) {
             count(&self.counters.slow_readers_dropped);
             self.doom(key, DisconnectReason::TooSlow);
-        } else if connection.has_turn {
-            self.write_outbox(key);
         }
     }
 
@@ -571,6 +572,10 @@ mod tests {
         reactor.send_in_turn(0, &Frames::text(&large.repeat(5)));
         assert!(reactor.is_alive(0));
         assert_eq!(heard(&clients[0]).matches('x').count(), 4_500);
+        reactor.send_in_turn(0, &Frames::text(&large));
+        reactor.send_frames(0, &Frames::text(&large));
+        assert!(reactor.is_alive(0));
+        assert_eq!(heard(&clients[0]).matches('x').count(), 1_800);
         reactor.server.shut_down();
     }
 
