@@ -255,8 +255,12 @@ impl Shared {
                             return;
                         }
                         self.followers.have_come().await;
+                        followed_at = Instant::now();
                     }
-                    Err(error) => error!(%error, socket = %self.socket.display(), "cannot read for others"),
+                    Err(error) => {
+                        error!(%error, socket = %self.socket.display(), "cannot read for others");
+                        self.give_up();
+                    }
                 },
                 Err(NoReader::Strange) => {
                     let socket = self.socket.display();

@@ -34,7 +34,7 @@ pub(crate) fn serve(config: &Config, arguments: &ServeArgs) -> anyhow::Result<Ex
         return Ok(ExitCode::from(2));
     }
     telemetry::init_logs(&config.log)?;
-    let config = &fit_roles(fit_open_files(config)?, roles);
+    let config = &fit_open_files(fit_roles(config, roles))?;
     let figures = telemetry::init_metrics()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("general").enable_all().build()?;
     runtime.block_on(run(config, roles, arguments.demo, figures))?;
@@ -139,10 +139,9 @@ const FILES_RESERVED: usize = 500;
 
 /// Raises the limit of open files as far as the system allows, and cuts down what would not fit: a site that has run out
 /// of files can answer nobody.
-fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
+fn fit_open_files(mut config: Config) -> anyhow::Result<Config> {
     let files = rlimit::increase_nofile_limit(u64::MAX).context("cannot read the limit of open files")?;
     let room = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(FILES_RESERVED);
-    let mut config = config.clone();
     let (connections, sockets) = (&mut config.server.connections_max, &mut config.push.sockets_max);
     if connections.saturating_add(*sockets) > room {
         anyhow::ensure!(
@@ -160,9 +159,13 @@ fn fit_open_files(config: &Config) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// Takes out what the roles do not need. Replicas are read for lists and pages, which the role `general` serves; and who
-/// follows nothing is no reader for others.
-fn fit_roles(mut config: Config, roles: Roles) -> Config {
+/// Takes out what the roles do not need: files for sockets without `push`; replicas without `general`, which alone serves
+/// lists and pages; and who follows nothing is no reader for others.
+fn fit_roles(config: &Config, roles: Roles) -> Config {
+    let mut config = config.clone();
+    if !roles.push {
+        config.push.sockets_max = 0;
+    }
     if !roles.general {
         config.mysql.replicas.clear();
     }

@@ -22,8 +22,8 @@ const CONNECTIONS_PER_PROCESS: u32 = 19_450;
 /// they would cost more than everything else.
 const PINGS_PER_S_MAX: u32 = 4_000;
 const PING_INTERVAL_MS: u32 = 25_000;
-/// The most connections to a publisher.
-const CALLS_MAX: u32 = 5_000;
+/// The most connections to a publisher: more than there are at once, as one that is closed counts until that is noticed.
+const CALLS_MAX: u32 = 15_000;
 
 /// What a run needs.
 #[derive(Debug, Clone, Default)]
