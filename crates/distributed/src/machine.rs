@@ -47,8 +47,7 @@ const ALIVE_EVERY: Duration = Duration::from_millis(500);
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// A reader that says nothing for so long hangs.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
-/// Who has followed nobody for so long listens to the fleet for himself, until he has looked again.
-const ALONE_AFTER: Duration = Duration::from_secs(10);
+/// Who can neither follow nor lead listens to the fleet for himself, until he has looked again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How many tellings a process may fall behind, before it is left to read for itself.
 const BEHIND_MAX: usize = 64;
@@ -105,7 +104,7 @@ enum NoReader {
 impl MachineBus {
     /// Joins the processes that were given the same path; `.v1` and `.v1.lock` are added to it, for the socket and its
     /// lock. `site` is what they must have in common. `listen` is awaited before this process hears the news of `fleet`
-    /// itself: when it becomes the reader, or can follow none. Whoever joins has to follow, too, while he is the reader: the
+    /// itself: when it becomes the reader, or can neither be it nor follow one. Whoever joins has to follow, too, while he is the reader: the
     /// others hear what he shares.
     ///
     /// # Errors
@@ -238,15 +237,14 @@ impl Shared {
     /// Follows the reader, and is it when there is none, until the fleet's bus is shut down.
     async fn take_part(&self, mut fleet: FleetNews, has_joined: oneshot::Sender<()>) {
         let mut has_joined = Some(has_joined);
-        let mut followed_at = Instant::now();
         loop {
-            match self.follow(&mut has_joined).await {
+            let is_hopeless = match self.follow(&mut has_joined).await {
                 Ok(()) => {
-                    followed_at = Instant::now();
                     self.fan_out.send(BusEvent::Gap);
+                    false
                 }
                 Err(NoReader::Missing) => match self.take_over() {
-                    Ok(None) => {}
+                    Ok(None) => false,
                     Ok(Some(listener)) => {
                         info!(socket = %self.socket.display(), "reading for the processes of this machine");
                         let has_ended = self.lead(listener, &mut fleet, &mut has_joined).await;
@@ -255,20 +253,26 @@ impl Shared {
                             return;
                         }
                         self.followers.have_come().await;
-                        followed_at = Instant::now();
+                        false
                     }
                     Err(error) => {
                         error!(%error, socket = %self.socket.display(), "cannot read for others");
                         self.give_up();
+                        true
                     }
                 },
                 Err(NoReader::Strange) => {
                     let socket = self.socket.display();
                     error!(%socket, "another site's processes share this reader: give each site a path of its own");
+                    true
                 }
-                Err(NoReader::Silent) => warn!("the reader of this machine hangs"),
-            }
-            if followed_at.elapsed() < ALONE_AFTER {
+                // The machine may be busy: if all listened to the fleet now, it would be busier, and they cannot stop.
+                Err(NoReader::Silent) => {
+                    warn!("the reader of this machine does not answer");
+                    false
+                }
+            };
+            if !is_hopeless {
                 sleep(RETRY_AFTER).await;
                 continue;
             }
@@ -381,13 +385,12 @@ impl Shared {
                     wire::encode(&mut untold, &event);
                     self.fan_out.send(event);
                 }
-                event = found.recv() => match event {
-                    Some(event) => wire::encode(&mut untold, &event),
-                    None => {
-                        wire::encode(&mut untold, &BusEvent::Gap);
+                event = found.recv() => {
+                    if event.is_none() {
                         found = self.followers.begin();
                     }
-                },
+                    wire::encode(&mut untold, &event.unwrap_or(BusEvent::Gap));
+                }
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         let greeting = wire::message(self.site.as_bytes());
