@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use miaosha_app::model::Outcomes;
-use miaosha_app::ports::{BusEvent, OutcomeBus as _, OutcomeSubscription, Reading};
+use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription, Reading};
 use miaosha_distributed::machine::MachineBus;
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::time::Timestamp;
@@ -89,7 +89,7 @@ async fn one_listens_and_all_hear_what_it_hears_and_what_it_reads_in_order() {
     let machine = Machine::new();
     let buses = [machine.start().await, machine.start().await, machine.start().await];
     assert_eq!(machine.listening.load(Ordering::SeqCst), 1);
-    let [mut reader, mut second, mut third] = buses.each_ref().map(|bus| bus.subscribe());
+    let [mut reader, mut second, mut third] = buses.each_ref().map(OutcomeBus::subscribe);
     machine.publish(1);
     assert_eq!(next(&mut *reader).await, "news 1");
     reader.share(BusEvent::News(news(2)));
@@ -111,7 +111,7 @@ async fn when_the_reader_ends_another_takes_its_place_and_all_know_of_the_gap() 
     let machine = Machine::new();
     let reader = machine.start().await;
     let others = [machine.start().await, machine.start().await];
-    let mut followers = others.each_ref().map(|bus| bus.subscribe());
+    let mut followers = others.each_ref().map(OutcomeBus::subscribe);
     reader.close().await;
     expect_another_reader(&machine, &mut followers).await;
 }
@@ -122,7 +122,7 @@ async fn a_reader_that_reads_no_more_gives_its_place_up() {
     let reader = machine.start().await;
     let follower = reader.subscribe();
     let others = [machine.start().await, machine.start().await];
-    let mut followers = others.each_ref().map(|bus| bus.subscribe());
+    let mut followers = others.each_ref().map(OutcomeBus::subscribe);
     drop(follower);
     expect_another_reader(&machine, &mut followers).await;
 }
