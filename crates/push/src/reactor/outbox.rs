@@ -33,14 +33,20 @@ impl Outbox {
 
     /// Writes as much as `writer` takes. `true` once nothing waits any more.
     pub(crate) fn write_to(&mut self, mut writer: impl Write) -> io::Result<bool> {
-        while !self.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
-            let mut used = 0;
-            for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-                *slice = IoSlice::new(frame);
-                used += 1;
-            }
-            match writer.write_vectored(&slices[..used]) {
+        while let Some(first) = self.frames.front() {
+            let taken = if self.frames.len() == 1 {
+                // For a socket that is the cheaper system call.
+                writer.write(first)
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+                let mut used = 0;
+                for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                    *slice = IoSlice::new(frame);
+                    used += 1;
+                }
+                writer.write_vectored(&slices[..used])
+            };
+            match taken {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
