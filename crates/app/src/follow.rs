@@ -76,6 +76,8 @@ pub struct Follower {
     sales_read_at: Option<Timestamp>,
     late_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
+    /// When another process's reading was taken in; `None` if this one reads for others.
+    reader_heard_at: Option<Timestamp>,
     /// Whether news was lost whose events no catch-up since can be relied on to have read.
     is_behind: bool,
 }
@@ -95,6 +97,7 @@ impl Follower {
             sales_read_at: None,
             late_read_at: None,
             caught_up_at: None,
+            reader_heard_at: None,
             is_behind: false,
         }
     }
@@ -110,6 +113,8 @@ impl Follower {
             if now >= catch_up_at || now < planned_at {
                 catch_up_at = match self.catch_up().await {
                     Ok(()) if self.is_behind => clock.now() + CATCH_UP_PAUSE,
+                    // It was only silent for a moment, or another one takes its place.
+                    Ok(()) if self.has_reader(now) => clock.now() + READER_PATIENCE,
                     Ok(()) => (now + CATCH_UP_EVERY).max(clock.now() + CATCH_UP_PAUSE),
                     Err(error) => {
                         warn!(%error, "cannot read what changed; trying again in a second");
@@ -132,6 +137,7 @@ impl Follower {
                 BusEvent::Gap => false,
                 BusEvent::Reading(reading) => {
                     if self.take_in(&reading).await {
+                        self.reader_heard_at = Some(clock.now());
                         catch_up_at = clock.now() + READER_PATIENCE;
                     }
                     true
@@ -181,8 +187,15 @@ impl Follower {
             self.seen.sort_unstable();
         }
         let reading = BusEvent::Reading(Arc::new(Reading { as_of: began, unsettled }));
-        self.subscription.share(if is_complete { reading } else { BusEvent::Gap });
+        if self.subscription.share(if is_complete { reading } else { BusEvent::Gap }) {
+            self.reader_heard_at = None;
+        }
         Ok(())
+    }
+
+    /// Whether another process was heard to read for this one a moment ago.
+    fn has_reader(&self, now: Timestamp) -> bool {
+        self.reader_heard_at.is_some_and(|at| now >= at && now.saturating_since(at) < READER_PATIENCE)
     }
 
     /// Takes in what another process has read. False if this one has to read for itself.

@@ -6,6 +6,7 @@
 //! is the ports' contract (`miaosha_app::ports`), which the suites of `testkit` hold them to.
 
 mod fan_out;
+mod lateness;
 pub mod machine;
 pub mod mysql;
 mod news;

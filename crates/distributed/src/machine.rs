@@ -26,15 +26,17 @@ use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::fan_out::{FanOut, Subscription};
+use crate::lateness::is_late;
 
 /// How long the start waits to hear the reader, or to be it.
 const JOINING_MAX: Duration = Duration::from_secs(2);
@@ -185,14 +187,15 @@ impl OutcomeSubscription for SharedSubscription {
         self.heard.next().await
     }
 
-    fn share(&self, event: BusEvent) {
+    fn share(&self, event: BusEvent) -> bool {
         let mut found = self.followers.found.lock();
-        if let Some(sender) = &*found
-            && sender.try_send(event).is_err()
-        {
+        let Some(sender) = &*found else { return false };
+        let sent = sender.try_send(event);
+        if sent.is_err() {
             // Whoever listens is left alone for a moment, and comes back by a gap.
             *found = None;
         }
+        !matches!(sent, Err(TrySendError::Closed(_)))
     }
 }
 
@@ -299,7 +302,11 @@ impl Shared {
         has_joined.take();
         let mut patience = SILENCE_MAX;
         loop {
-            let Ok(message) = timeout(patience, messages.next()).await else {
+            let silent_at = Instant::now() + patience;
+            let Ok(message) = timeout_at(silent_at, messages.next()).await else {
+                if is_late(silent_at) {
+                    continue;
+                }
                 if patience == HANGING_AFTER {
                     return Ok(());
                 }

@@ -92,9 +92,9 @@ async fn one_listens_and_all_hear_what_it_hears_and_what_it_reads_in_order() {
     let [mut reader, mut second, mut third] = buses.each_ref().map(OutcomeBus::subscribe);
     machine.publish(1);
     assert_eq!(next(&mut *reader).await, "news 1");
-    reader.share(BusEvent::News(news(2)));
-    reader.share(reading());
-    second.share(BusEvent::News(news(3)));
+    assert!(reader.share(BusEvent::News(news(2))));
+    assert!(reader.share(reading()));
+    assert!(!second.share(BusEvent::News(news(3))));
     for follower in [&mut second, &mut third] {
         for expected in ["news 1", "news 2", "reading 5"] {
             assert_eq!(next(&mut **follower).await, expected);

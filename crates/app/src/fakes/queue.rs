@@ -164,6 +164,7 @@ struct Inbox {
     events: Mutex<VecDeque<BusEvent>>,
     arrivals: Notify,
     shared: Mutex<Vec<BusEvent>>,
+    reads_for_others: Mutex<bool>,
 }
 
 impl FakeBus {
@@ -179,6 +180,11 @@ impl FakeBus {
     pub(crate) fn send(&self, event: BusEvent) {
         self.inbox.events.lock().push_back(event);
         self.inbox.arrivals.notify_one();
+    }
+
+    /// From now on it is for the follower to read for others.
+    pub(crate) fn let_it_read_for_others(&self) {
+        *self.inbox.reads_for_others.lock() = true;
     }
 
     /// What was shared with others since the last call.
@@ -216,7 +222,8 @@ impl OutcomeSubscription for Subscription {
         }
     }
 
-    fn share(&self, event: BusEvent) {
+    fn share(&self, event: BusEvent) -> bool {
         self.0.shared.lock().push(event);
+        *self.0.reads_for_others.lock()
     }
 }

@@ -444,6 +444,39 @@ fn while_another_process_reads_this_one_does_not() {
 }
 
 #[test]
+fn who_had_to_read_for_itself_waits_for_the_reader_again() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.hear_of_a_reading(followed.node.ports.clock.now());
+    followed.node.bus.take_shared();
+    followed.node.bus.send(BusEvent::Gap);
+    let mut readings_after = |span| {
+        followed.pass(span);
+        followed.node.bus.take_shared().len()
+    };
+    assert_eq!(readings_after(Duration::ZERO), 1);
+    for _ in 0..9 {
+        assert_eq!(readings_after(SECOND), 0, "the reader may only have been silent");
+    }
+    for _ in 0..9 {
+        assert_eq!(readings_after(SECOND), 1, "there is no reader any more");
+    }
+}
+
+#[test]
+fn who_becomes_the_reader_reads_on() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.hear_of_a_reading(followed.node.ports.clock.now());
+    followed.node.bus.let_it_read_for_others();
+    followed.node.bus.send(BusEvent::Gap);
+    followed.poll();
+    followed.node.bus.take_shared();
+    for _ in 0..9 {
+        followed.pass(CATCH_UP_EVERY);
+        assert_eq!(followed.node.bus.take_shared().len(), 1);
+    }
+}
+
+#[test]
 fn a_reading_that_began_before_its_own_makes_nothing_older() {
     let mut followed = Followed::new(Node::new(1, 1));
     let early = followed.node.ports.clock.now();

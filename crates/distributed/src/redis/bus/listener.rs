@@ -19,6 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::info;
 
 use crate::fan_out::FanOut;
+use crate::lateness::is_late;
 
 use super::super::connection::{CONNECT_MAX, ConnectError, Connection, Target};
 use super::super::keys::{CHANNELS, Keys};
@@ -130,7 +131,10 @@ impl Listener {
                     let are_all = self.last_heard.iter().all(|heard| heard.at().is_some());
                     self.note_subscribed(are_all);
                 }
-                _ = looks.tick() => {
+                due = looks.tick() => {
+                    if is_late(due) {
+                        continue;
+                    }
                     let is_silent = |at: Instant| at.elapsed() > SILENCE_MAX;
                     if self.last_heard.iter().filter_map(LastHeard::at).any(is_silent) {
                         return;
