@@ -48,6 +48,8 @@ const BUFFER_LEN: usize = 2 * FRAME_LEN_MAX;
 /// How a crowd connects.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CrowdPlan {
+    /// The core that its process is bound to, if it is.
+    pub(crate) core: Option<usize>,
     /// Taken in turn; at least one.
     pub(crate) endpoints: Vec<Endpoint>,
     /// Own addresses to connect from, taken in turn; none leaves the choice to the system.

@@ -7,7 +7,7 @@
 mod share;
 mod worker;
 
-pub(crate) use share::{MEMBERS_MAX, Share, plan_crowds, shares};
+pub(crate) use share::{MEMBERS_MAX, Share, bind_to, plan_crowds, shares};
 pub(crate) use worker::{Orders, receive, say};
 
 use crate::tokens::Tokens;

@@ -26,6 +26,11 @@ pub(crate) struct CrowdArgs {
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) processes: Option<u32>,
 
+    /// Bind process and --push-url number N to core number N, counted round and round: a process connects only to the URLs
+    /// of its core. For servers on this machine that are bound in the same way
+    #[arg(long)]
+    pub(crate) pin: bool,
+
     /// Own addresses to connect from, `A` or `A..B`, taken in turn; each serves about as many sockets as there are
     /// ephemeral ports (28,000) [default: the system's choice]
     #[arg(long, value_name = "A..B")]

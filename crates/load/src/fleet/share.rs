@@ -3,6 +3,7 @@
 use crate::cli::CrowdArgs;
 use crate::crowd::{CrowdPlan, Endpoint, upgrade_request};
 use anyhow::{Context, bail};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,7 +46,9 @@ pub(crate) fn plan_crowds(
     if per_process == 0 {
         bail!("a process may open {files} files only: raise the limit (`ulimit -n`)");
     }
-    let processes_min = count.div_ceil(per_process).max(1);
+    let cores = if args.pin { allowed_cores()? } else { Vec::new() };
+    // With as many processes for each core none has more to hold than another.
+    let processes_min = count.div_ceil(per_process).max(1).next_multiple_of(cores.len().max(1));
     let processes = args.processes.map_or(processes_min, |processes| processes as usize).min(count);
     if processes < processes_min {
         bail!(
@@ -58,13 +61,17 @@ pub(crate) fn plan_crowds(
         let address = url.resolve().with_context(|| format!("cannot find {url}"))?;
         endpoints.push(Endpoint { address, upgrade: upgrade_request(url) });
     }
+    if endpoints.len() < cores.len() {
+        bail!("--pin needs a --push-url for each of the {} cores", cores.len());
+    }
     let sources = args.sources.clone().map_or_else(Vec::new, |sources| sources.0);
     let ports = fs::read_to_string(PORTS).ok().and_then(|text| ports_len(&text));
     if let Some(ports) = ports {
         require_ports(count, ports, &sources, &endpoints)?;
     }
-    let plan = |share: Share| CrowdPlan {
-        endpoints: endpoints.clone(),
+    let plan = |number: usize, share: Share| CrowdPlan {
+        core: number.checked_rem(cores.len()).map(|turn| cores[turn]),
+        endpoints: own_endpoints(&endpoints, number, cores.len().max(1)),
         sources: sources.clone(),
         sale: args.sale.clone(),
         members_len: share.len,
@@ -72,7 +79,26 @@ pub(crate) fn plan_crowds(
         connect_rate_per_s: args.connect_rate / approximate(processes),
         connect_timeout: args.connect_timeout,
     };
-    Ok(shares(count, processes).into_iter().map(|share| (share, plan(share))).collect())
+    let shares = shares(count, processes).into_iter().enumerate();
+    Ok(shares.map(|(number, share)| (share, plan(number, share))).collect())
+}
+
+/// The cores that this process may run on, in order.
+fn allowed_cores() -> anyhow::Result<Vec<usize>> {
+    let allowed = sched_getaffinity(None).context("cannot read which cores this process may run on")?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect())
+}
+
+/// Every `turns`th endpoint, beginning with that of process `number`.
+fn own_endpoints(endpoints: &[Endpoint], number: usize, turns: usize) -> Vec<Endpoint> {
+    endpoints.iter().skip(number % turns).step_by(turns).cloned().collect()
+}
+
+/// Binds this process, which has one thread as yet, to a core.
+pub(crate) fn bind_to(core: usize) -> anyhow::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).with_context(|| format!("cannot bind a process to core {core}"))
 }
 
 /// A source that was chosen before the connection has each port once; else once for each address connected to.
@@ -134,6 +160,17 @@ mod tests {
                 "{count} {sources:?}"
             );
         }
+    }
+
+    #[test]
+    fn each_endpoint_belongs_to_one_core() {
+        let endpoint = |port| Endpoint { address: ([127, 0, 0, 1], port).into(), upgrade: String::new() };
+        let endpoints: Vec<_> = (0..5).map(endpoint).collect();
+        let ports = |number, turns| -> Vec<u16> {
+            own_endpoints(&endpoints, number, turns).iter().map(|endpoint| endpoint.address.port()).collect()
+        };
+        assert_eq!((ports(0, 2), ports(1, 2), ports(2, 2)), (vec![0, 2, 4], vec![1, 3], vec![0, 2, 4]));
+        assert_eq!(ports(3, 1), [0, 1, 2, 3, 4]);
     }
 
     proptest! {

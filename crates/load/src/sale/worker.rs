@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// What a process is to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SaleTask {
-    pub(super) crowd: CrowdPlan,
+    pub(crate) crowd: CrowdPlan,
     pub(super) calls: Calls,
     pub(super) connections: usize,
     /// When the sale opens, in microseconds since the Unix epoch.

@@ -2,6 +2,7 @@
 
 use crate::site::Site;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -111,6 +112,30 @@ fn the_memory_of_a_local_server_is_counted_and_ctrl_c_ends_a_run_with_its_summar
     let report = report(directory.path());
     assert_eq!((&report["ended_by"], &report["counts"]["connected"]), (&"interrupt".into(), &3.into()));
     assert!(report["server_memory"]["after"]["resident_bytes"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn pinned_processes_are_bound_to_a_core_each() {
+    let site = Site::start(|_, _, _| (101, String::new()));
+    let directory = tempfile::tempdir().unwrap();
+    let cores = thread::available_parallelism().unwrap().get();
+    let (url, count) = (format!("http://{}", site.address), (2 * cores).to_string());
+    let mut flags = vec!["--pin", "--count", &count, "--hold", "10m"];
+    flags.extend((0..cores).flat_map(|_| ["--push-url", url.as_str()]));
+    let child = sockets(&site, directory.path(), &flags).spawn().unwrap();
+    wait_until(|| site.watching() == 2 * cores);
+    let id = child.id();
+    let workers = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let cores_of = |worker: &str| {
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+        allowed.trim().to_owned()
+    };
+    let taken: BTreeSet<String> = workers.split_whitespace().map(cores_of).collect();
+    assert!(taken.iter().all(|cores| cores.parse::<usize>().is_ok()), "{taken:?}");
+    assert_eq!((workers.split_whitespace().count(), taken.len()), (cores, cores), "{taken:?}");
+    assert!(Command::new("kill").args(["-INT", &id.to_string()]).status().unwrap().success());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }
 
 #[test]

@@ -21,6 +21,8 @@ const SOCKETS_PER_SOURCE: u32 = 10_000;
 pub(crate) struct Crowd<'a> {
     pub(crate) urls: &'a [String],
     pub(crate) sale: &'a str,
+    /// Whether each process is bound to a core, as the servers are.
+    pub(crate) pin: bool,
     /// Each socket signs in with one of its own.
     pub(crate) tokens: &'a Path,
     pub(crate) count: u32,
@@ -130,6 +132,9 @@ impl Crowd<'_> {
         }
         if self.count > SOCKETS_PER_SOURCE {
             add("--sources", sources(self.count));
+        }
+        if self.pin {
+            arguments.push("--pin".to_owned());
         }
         start(&arguments, 0)
     }

@@ -101,6 +101,7 @@ fn hold(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Run> {
     let sale = stage.plan_sale(1, 1, pace.until_opening(count), Duration::from_mins(10))?;
     let crowd = Crowd {
         urls: &urls,
+        pin: stage.is_pinned(),
         sale: &sale,
         tokens: &tokens,
         count,

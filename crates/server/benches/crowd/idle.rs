@@ -105,6 +105,7 @@ fn run_once(
         let servers = processes.as_slice();
         Crowd {
             urls,
+            pin: false,
             sale: &sale,
             tokens: &tokens,
             count,

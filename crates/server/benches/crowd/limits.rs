@@ -84,6 +84,7 @@ fn fill(limit_mib: u32, pace: &Pace) -> anyhow::Result<Row> {
     let sale = stage.plan_sale(1, 1, pace.until_opening(asked), Duration::from_mins(10))?;
     let crowd = Crowd {
         urls: &urls,
+        pin: false,
         sale: &sale,
         tokens: &tokens,
         count: asked,

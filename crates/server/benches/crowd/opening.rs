@@ -142,6 +142,7 @@ fn open_ours(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Broadcast
     let sale = stage.plan_sale(1, 1, pace.until_opening(count), Duration::from_mins(10))?;
     let crowd = Crowd {
         urls: &urls,
+        pin: stage.is_pinned(),
         sale: &sale,
         tokens: &tokens,
         count,
@@ -159,6 +160,7 @@ fn open_peers(stage: &Stage, kind: PeerKind, pace: &Pace, count: u32) -> anyhow:
     let (urls, servers, tokens) = (vec![peer.url()], vec![peer.process()], stage.tokens());
     let crowd = Crowd {
         urls: &urls,
+        pin: false,
         sale: "1",
         tokens: &tokens,
         count,

@@ -144,6 +144,9 @@ fn sell(stage: &Stage, options: &Options, people: u32, stock: u32, standby: u32)
     add("--sources", generator::sources(people));
     add("--pay", "0".to_owned());
     add("--give-up", format!("{GIVE_UP_S}s"));
+    if stage.is_pinned() {
+        arguments.push("--pin".to_owned());
+    }
     if options.new_connections {
         arguments.push("--new-connections".to_owned());
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -44,10 +45,19 @@ pub(crate) struct Stage {
 }
 
 impl Needs {
-    /// Enough push processes for that many sockets, and a token for each.
+    /// Enough push processes for that many sockets, and a token for each. Several are bound to a core each, as many to one as
+    /// to another, and the crowd with them: then what goes from one process to another stays on its core.
     pub(crate) fn of(sockets: u32) -> anyhow::Result<Self> {
-        let push = u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?;
-        Ok(Self { push, people: sockets, push_place: Place::default() })
+        let mut needs =
+            Self { push: u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?, ..Self::default() };
+        needs.people = sockets;
+        if needs.push > 1 {
+            let cores = u16::try_from(available_parallelism()?.get())?;
+            needs.push = needs.push.next_multiple_of(cores);
+            needs.push_place.cores = (0..cores).collect();
+            needs.push_place.takes_turns = true;
+        }
+        Ok(needs)
     }
 }
 
@@ -99,6 +109,11 @@ impl Stage {
     /// Where sockets connect to, each push process.
     pub(crate) fn push_urls(&self) -> Vec<String> {
         self.site.push.iter().map(url).collect()
+    }
+
+    /// Whether each push process is bound to a core.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.site.plan.places[1].takes_turns
     }
 
     /// Where buy calls go.

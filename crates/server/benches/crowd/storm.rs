@@ -132,6 +132,7 @@ fn storm(stage: &Stage, connected: u32, newcomers: u32, rate: u32, ask_rate: u32
     let coming = Duration::from_secs_f64(f64::from(newcomers) / f64::from(rate));
     let crowd = Crowd {
         urls: &urls,
+        pin: stage.is_pinned(),
         sale: &sale,
         tokens: &tokens,
         count: connected,

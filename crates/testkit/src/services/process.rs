@@ -31,6 +31,8 @@ struct Ending {
 pub struct Place {
     /// The cores that it is bound to, with all that it starts. A process of the site makes as many threads as it has cores.
     pub cores: Vec<u16>,
+    /// Of several processes, each is bound to one of the cores, in turn, instead of all of them.
+    pub takes_turns: bool,
     /// The control groups that it is in from its beginning: the file `cgroup.procs` of each.
     pub groups: Vec<PathBuf>,
     /// How much it gives way to others where the cores are wanted by more than there are: its `nice` value.
@@ -41,6 +43,12 @@ impl Place {
     /// On one core.
     pub fn on(core: u16) -> Self {
         Self { cores: vec![core], ..Self::default() }
+    }
+
+    /// Where the process of this number runs, of several that have this place.
+    pub(crate) fn of(&self, number: usize) -> Self {
+        let core = number.checked_rem(self.cores.len()).filter(|_| self.takes_turns);
+        Self { cores: core.map_or_else(|| self.cores.clone(), |turn| vec![self.cores[turn]]), ..self.clone() }
     }
 }
 

@@ -145,7 +145,8 @@ impl Site {
             let numbers = number..number + plan.processes[index];
             number = numbers.end;
             let (role, place) = (ROLES[index], &plan.places[index]);
-            numbers.map(|number| Node::spawn(&plan, directory.path(), role, place.clone(), number)).collect()
+            let spawn = |(turn, number)| Node::spawn(&plan, directory.path(), role, place.of(turn), number);
+            numbers.enumerate().map(spawn).collect()
         };
         let publishers = nodes(0)?;
         let push = nodes(1)?;
