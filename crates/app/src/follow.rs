@@ -33,9 +33,9 @@ pub const CATCH_UP_EVERY: Duration = Duration::from_millis(750);
 /// At least so long nothing is read in between, also where the database is slow.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(250);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// So long after the last reading that another process shared this one reads for itself. Longer than [`CLAIMS_CURRENT`]:
-/// where the machine is too busy for one reader to keep up, many would be worse. That it hangs is noticed before
-/// ([`BusEvent::Gap`]).
+/// So long after the last reading that another process shared, or after one of its own that a gap between them made necessary,
+/// this one reads for itself. Longer than [`CLAIMS_CURRENT`]: where the machine is too busy for one reader to keep up, many
+/// would be worse.
 ///
 /// [`CLAIMS_CURRENT`]: crate::board::CLAIMS_CURRENT
 const READER_PATIENCE: Duration = Duration::from_secs(10);
