@@ -33,9 +33,8 @@ pub const CATCH_UP_EVERY: Duration = Duration::from_millis(750);
 /// At least so long nothing is read in between, also where the database is slow.
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(250);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// So long after the last reading that another process shared, or after one of its own that a gap between them made necessary,
-/// this one reads for itself. Longer than [`CLAIMS_CURRENT`]: where the machine is too busy for one reader to keep up, many
-/// would be worse.
+/// So long after the last reading that another process shared this one reads for itself, but once after each gap. Longer than
+/// [`CLAIMS_CURRENT`]: where the machine is too busy for one reader to keep up, many would be worse.
 ///
 /// [`CLAIMS_CURRENT`]: crate::board::CLAIMS_CURRENT
 const READER_PATIENCE: Duration = Duration::from_secs(10);
@@ -76,7 +75,7 @@ pub struct Follower {
     sales_read_at: Option<Timestamp>,
     late_read_at: Option<Timestamp>,
     caught_up_at: Option<Timestamp>,
-    /// When another process's reading was taken in; `None` if this one reads for others.
+    /// When a reading of another process was heard last; `None` before the first, and once this one reads for others.
     reader_heard_at: Option<Timestamp>,
     /// Whether news was lost whose events no catch-up since can be relied on to have read.
     is_behind: bool,
@@ -113,9 +112,7 @@ impl Follower {
             if now >= catch_up_at || now < planned_at {
                 catch_up_at = match self.catch_up().await {
                     Ok(()) if self.is_behind => clock.now() + CATCH_UP_PAUSE,
-                    // It was only silent for a moment, or another one takes its place.
-                    Ok(()) if self.has_reader(now) => clock.now() + READER_PATIENCE,
-                    Ok(()) => (now + CATCH_UP_EVERY).max(clock.now() + CATCH_UP_PAUSE),
+                    Ok(()) => self.next_reading_at(now),
                     Err(error) => {
                         warn!(%error, "cannot read what changed; trying again in a second");
                         clock.now() + RETRY_AFTER
@@ -193,9 +190,12 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether another process was heard to read for this one a moment ago.
-    fn has_reader(&self, now: Timestamp) -> bool {
-        self.reader_heard_at.is_some_and(|at| now >= at && now.saturating_since(at) < READER_PATIENCE)
+    /// When this process reads next, after a reading that began at `began`: where another one read for it a moment ago, that one
+    /// may only have been silent, or a third takes its place.
+    fn next_reading_at(&self, began: Timestamp) -> Timestamp {
+        let soon = (began + CATCH_UP_EVERY).max(self.ports.clock.now() + CATCH_UP_PAUSE);
+        let heard_at = self.reader_heard_at.filter(|at| *at <= began);
+        heard_at.map_or(soon, |at| soon.max(at + READER_PATIENCE))
     }
 
     /// Takes in what another process has read. False if this one has to read for itself.
@@ -287,7 +287,7 @@ impl Follower {
                 BusEvent::News(outcomes) => self.is_behind |= !self.hear(&outcomes).await,
                 BusEvent::Gap => self.is_behind = true,
                 // This one's own is newer.
-                BusEvent::Reading(_) => {}
+                BusEvent::Reading(_) => self.reader_heard_at = Some(self.ports.clock.now()),
                 // Will be said again.
                 BusEvent::Closed => return,
             }

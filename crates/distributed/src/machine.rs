@@ -26,7 +26,6 @@ use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -36,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::fan_out::{FanOut, Subscription};
-use crate::lateness::is_late;
+use crate::lateness::Lateness;
 
 /// How long the start waits to hear the reader, or to be it.
 const JOINING_MAX: Duration = Duration::from_secs(2);
@@ -80,8 +79,15 @@ struct Shared {
 #[derive(Default)]
 struct Followers {
     count: watch::Sender<usize>,
-    /// Where what they read goes while this is the reader.
-    found: Mutex<Option<mpsc::Sender<BusEvent>>>,
+    found: Mutex<Found>,
+}
+
+/// What they read while this is the reader.
+#[derive(Default)]
+struct Found {
+    is_wanted: bool,
+    /// `None` for a moment where it came faster than it was taken.
+    sender: Option<mpsc::Sender<BusEvent>>,
 }
 
 /// The news of the fleet as this process hears it, once it does.
@@ -189,13 +195,13 @@ impl OutcomeSubscription for SharedSubscription {
 
     fn share(&self, event: BusEvent) -> bool {
         let mut found = self.followers.found.lock();
-        let Some(sender) = &*found else { return false };
-        let sent = sender.try_send(event);
-        if sent.is_err() {
+        if let Some(sender) = &found.sender
+            && sender.try_send(event).is_err()
+        {
             // Whoever listens is left alone for a moment, and comes back by a gap.
-            *found = None;
+            found.sender = None;
         }
-        !matches!(sent, Err(TrySendError::Closed(_)))
+        found.is_wanted
     }
 }
 
@@ -221,8 +227,13 @@ impl Followers {
     /// From now on, what is found comes here; to the end, where it came faster than it was taken.
     fn begin(&self) -> mpsc::Receiver<BusEvent> {
         let (sender, receiver) = mpsc::channel(FOUND_MAX);
-        *self.found.lock() = Some(sender);
+        *self.found.lock() = Found { is_wanted: true, sender: Some(sender) };
         receiver
+    }
+
+    /// From now on, what is found is for this process alone.
+    fn end(&self) {
+        *self.found.lock() = Found::default();
     }
 }
 
@@ -251,6 +262,7 @@ impl Shared {
                     Ok(Some(listener)) => {
                         info!(socket = %self.socket.display(), "reading for the processes of this machine");
                         let has_ended = self.lead(listener, &mut fleet, &mut has_joined).await;
+                        self.followers.end();
                         self.give_up();
                         if has_ended {
                             return;
@@ -300,11 +312,11 @@ impl Shared {
         // What was said before was not heard, which matters unless nobody could have followed yet.
         self.fan_out.send(BusEvent::Gap);
         has_joined.take();
-        let mut patience = SILENCE_MAX;
+        let (mut patience, mut lateness) = (SILENCE_MAX, Lateness::default());
         loop {
             let silent_at = Instant::now() + patience;
             let Ok(message) = timeout_at(silent_at, messages.next()).await else {
-                if is_late(silent_at) {
+                if lateness.excuses(silent_at) {
                     continue;
                 }
                 if patience == HANGING_AFTER {
@@ -320,7 +332,7 @@ impl Shared {
                 Ok(None) => {}
                 Err(wire::Unreadable) => return Ok(()),
             }
-            patience = SILENCE_MAX;
+            (patience, lateness) = (SILENCE_MAX, Lateness::default());
         }
     }
 

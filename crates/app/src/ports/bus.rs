@@ -26,8 +26,8 @@ pub trait OutcomeSubscription: Send {
     async fn next(&mut self) -> BusEvent;
 
     /// Tells those who hear the news through this process, if there are any, what it has read of the database: after the
-    /// news heard so far, before what is shared later. They hear of a gap where it does not reach them. Whether it is for
-    /// this process to read for others. Never waits.
+    /// news heard so far, before what is shared later. They hear of a gap where it does not reach them. Never waits. Returns
+    /// whether this process is to read for others.
     fn share(&self, _event: BusEvent) -> bool {
         false
     }

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::info;
 
 use crate::fan_out::FanOut;
-use crate::lateness::is_late;
+use crate::lateness::Lateness;
 
 use super::super::connection::{CONNECT_MAX, ConnectError, Connection, Target};
 use super::super::keys::{CHANNELS, Keys};
@@ -118,8 +118,11 @@ impl Listener {
         self.last_heard.iter().for_each(LastHeard::forget);
         let mut looks = interval(GAP_EVERY / 2);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut lateness = Lateness::default();
         loop {
             tokio::select! {
+                // What has come is taken before anything is judged.
+                biased;
                 heard = unread.recv() => {
                     let Some(Heard::Message { channel, payload }) = heard else { return };
                     let Some(channel) = self.channels.iter().position(|known| *known == channel) else { continue };
@@ -132,11 +135,9 @@ impl Listener {
                     self.note_subscribed(are_all);
                 }
                 due = looks.tick() => {
-                    if is_late(due) {
-                        continue;
-                    }
                     let is_silent = |at: Instant| at.elapsed() > SILENCE_MAX;
-                    if self.last_heard.iter().filter_map(LastHeard::at).any(is_silent) {
+                    if !lateness.excuses(due)
+                        && self.last_heard.iter().filter_map(LastHeard::at).any(is_silent) {
                         return;
                     }
                 }
