@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -194,20 +195,40 @@ async fn a_place_that_cannot_be_is_refused_at_once() {
     }
 }
 
-#[tokio::test]
-async fn a_reader_that_hangs_is_not_waited_for() {
-    let machine = Machine::new();
+/// A reader that says who it is and nothing else, and a process that follows it.
+async fn follow_a_hung_reader(machine: &Machine) -> (UnixStream, File, MachineBus) {
     let of_machine = |name: &str| machine.directory.path().join(name);
     let hung = UnixListener::bind(of_machine("reader.v1")).unwrap();
-    let lock = std::fs::File::create(of_machine("reader.v1.lock")).unwrap();
+    let lock = File::create(of_machine("reader.v1.lock")).unwrap();
     lock.lock().unwrap();
     let greet = async {
         let mut stream = hung.accept().await.unwrap().0;
         stream.write_all(b"\0\0\0\x06a site").await.unwrap();
         stream
     };
-    let (_stream, bus) = tokio::join!(greet, machine.start());
+    let (stream, bus) = tokio::join!(greet, machine.start());
+    (stream, lock, bus)
+}
+
+#[tokio::test]
+async fn a_reader_that_hangs_is_not_waited_for() {
+    let machine = Machine::new();
+    let (_stream, _lock, bus) = follow_a_hung_reader(&machine).await;
     let mut follower = bus.subscribe();
     assert_eq!(next(&mut *follower).await, "gap", "it reads for itself from now on");
     assert_eq!(machine.listening.load(Ordering::SeqCst), 0, "the reader may only be slow");
+}
+
+#[tokio::test]
+async fn who_was_held_up_himself_takes_the_reader_for_silent_only_the_second_time() {
+    let machine = Machine::new();
+    let (mut stream, _lock, bus) = follow_a_hung_reader(&machine).await;
+    let mut follower = bus.subscribe();
+    // The process gets no processor for longer than the reader may be silent.
+    std::thread::sleep(Duration::from_secs(4));
+    let early = timeout(Duration::from_secs(1), follower.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(next(&mut *follower).await, "gap", "nor is it waited for without end");
+    stream.write_all(b"\0\0\0\x01G").await.unwrap();
+    assert_eq!(next(&mut *follower).await, "gap", "it is heard when it speaks");
 }

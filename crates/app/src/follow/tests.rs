@@ -463,6 +463,24 @@ fn who_had_to_read_for_itself_waits_for_the_reader_again() {
 }
 
 #[test]
+fn a_reader_that_is_heard_while_this_one_reads_is_waited_for() {
+    let mut followed = Followed::new(Node::new(1, 1));
+    followed.node.bus.lose_everything();
+    followed.node.decide(&[1]);
+    let as_of = followed.node.ports.clock.now();
+    let unsettled = Vec::new();
+    followed.node.bus.send(BusEvent::Gap);
+    followed.node.bus.send(BusEvent::Reading(Arc::new(Reading { as_of, unsettled })));
+    followed.poll();
+    assert_eq!(followed.heard(), [(1, ClaimStatus::Reserved)], "it read for itself");
+    followed.node.bus.take_shared();
+    for _ in 0..9 {
+        followed.pass(SECOND);
+    }
+    assert_eq!(followed.node.bus.take_shared().len(), 0);
+}
+
+#[test]
 fn who_becomes_the_reader_reads_on() {
     let mut followed = Followed::new(Node::new(1, 1));
     followed.hear_of_a_reading(followed.node.ports.clock.now());

@@ -46,10 +46,12 @@ pub(crate) fn plan_crowds(
     if per_process == 0 {
         bail!("a process may open {files} files only: raise the limit (`ulimit -n`)");
     }
-    let cores = if args.pin { allowed_cores()? } else { Vec::new() };
-    // With as many processes for each core none has more to hold than another.
-    let processes_min = count.div_ceil(per_process).max(1).next_multiple_of(cores.len().max(1));
-    let processes = args.processes.map_or(processes_min, |processes| processes as usize).min(count);
+    let mut cores = if args.pin { allowed_cores()? } else { Vec::new() };
+    cores.truncate(count);
+    let turns = cores.len().max(1);
+    let processes_min = count.div_ceil(per_process).max(1);
+    let processes_default = processes_min.next_multiple_of(turns);
+    let processes = args.processes.map_or(processes_default, |processes| processes as usize).min(count);
     if processes < processes_min {
         bail!(
             "{processes} processes cannot hold {count} sockets, as each may open {files} files: use --processes \
@@ -61,8 +63,11 @@ pub(crate) fn plan_crowds(
         let address = url.resolve().with_context(|| format!("cannot find {url}"))?;
         endpoints.push(Endpoint { address, upgrade: upgrade_request(url) });
     }
-    if endpoints.len() < cores.len() {
-        bail!("--pin needs a --push-url for each of the {} cores", cores.len());
+    // So that no process and no server has more to hold than another.
+    if !processes.is_multiple_of(turns) || !endpoints.len().is_multiple_of(turns) {
+        bail!(
+            "--pin needs as many --processes and as many --push-url for each of the {turns} cores as for another"
+        );
     }
     let sources = args.sources.clone().map_or_else(Vec::new, |sources| sources.0);
     let ports = fs::read_to_string(PORTS).ok().and_then(|text| ports_len(&text));
@@ -71,7 +76,7 @@ pub(crate) fn plan_crowds(
     }
     let plan = |number: usize, share: Share| CrowdPlan {
         core: number.checked_rem(cores.len()).map(|turn| cores[turn]),
-        endpoints: own_endpoints(&endpoints, number, cores.len().max(1)),
+        endpoints: own_endpoints(&endpoints, number, turns),
         sources: sources.clone(),
         sale: args.sale.clone(),
         members_len: share.len,

@@ -118,9 +118,16 @@ fn the_memory_of_a_local_server_is_counted_and_ctrl_c_ends_a_run_with_its_summar
 fn pinned_processes_are_bound_to_a_core_each() {
     let site = Site::start(|_, _, _| (101, String::new()));
     let directory = tempfile::tempdir().unwrap();
-    let cores = thread::available_parallelism().unwrap().get();
+    let cores = usize::try_from(rustix::thread::sched_getaffinity(None).unwrap().count()).unwrap();
     let (url, count) = (format!("http://{}", site.address), (2 * cores).to_string());
     let mut flags = vec!["--pin", "--count", &count, "--hold", "10m"];
+    if cores > 1 {
+        let output = sockets(&site, directory.path(), &flags).output().unwrap();
+        assert!(
+            output.status.code() == Some(2) && text(&output).1.contains("as many --push-url"),
+            "{output:?}"
+        );
+    }
     flags.extend((0..cores).flat_map(|_| ["--push-url", url.as_str()]));
     let child = sockets(&site, directory.path(), &flags).spawn().unwrap();
     wait_until(|| site.watching() == 2 * cores);

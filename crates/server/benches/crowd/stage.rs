@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use miaosha_testkit::services::{Place, Service, Services, Site, SitePlan};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,14 +48,14 @@ impl Needs {
     /// Enough push processes for that many sockets, and a token for each. Several are bound to a core each, as many to one as
     /// to another, and the crowd with them: then what goes from one process to another stays on its core.
     pub(crate) fn of(sockets: u32) -> anyhow::Result<Self> {
-        let mut needs =
-            Self { push: u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?, ..Self::default() };
-        needs.people = sockets;
+        let push = u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?;
+        let mut needs = Self { push, people: sockets, push_place: Place::default() };
         if needs.push > 1 {
-            let cores = u16::try_from(available_parallelism()?.get())?;
-            needs.push = needs.push.next_multiple_of(cores);
-            needs.push_place.cores = (0..cores).collect();
-            needs.push_place.takes_turns = true;
+            let allowed = sched_getaffinity(None)?;
+            let cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).map(u16::try_from);
+            let cores = cores.collect::<Result<Vec<_>, _>>()?;
+            needs.push = needs.push.next_multiple_of(u16::try_from(cores.len())?);
+            needs.push_place = Place { cores, takes_turns: true, ..Place::default() };
         }
         Ok(needs)
     }
