@@ -46,7 +46,7 @@ pub(crate) struct Stage {
 
 impl Needs {
     /// Enough push processes for that many sockets, and a token for each. Several are bound to a core each, as many to one as
-    /// to another, and the crowd with them: then what goes from one process to another stays on its core.
+    /// to another, and the crowd with them: then what these say to each other stays on its core.
     pub(crate) fn of(sockets: u32) -> anyhow::Result<Self> {
         let push = u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?;
         let mut needs = Self { push, people: sockets, push_place: Place::default() };
