@@ -18,8 +18,8 @@ use crate::tend_gate::load_gate;
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(20);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 
-/// Asks the gate, decides who passes, announces the outcomes and acknowledges last. A redelivered batch skips the gate,
-/// finds its rows and repeats only the announcement.
+/// Asks the gate, waits for the batch's turn, decides who passes, announces the outcomes and acknowledges last. A
+/// redelivered batch skips the gate, finds its rows and repeats only the announcement.
 ///
 /// Failures that may pass are retried in place for as long as they last. After a failure for good the batch is split
 /// into single people, and a single person's request that fails for good is put aside.
@@ -31,10 +31,12 @@ pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortRes
     if asks.is_empty() {
         return delivery.ack().await;
     }
+    delivery.take_turn().await;
     let mut retry_after = RETRY_AFTER_MIN;
     loop {
         match decide_once(ports, delivery.batch().sale, &asks).await {
             Ok(Verdict::Decided(terms, outcomes)) => {
+                delivery.end_turn();
                 count(ports, delivery.batch(), &outcomes);
                 announce_sale(ports, &terms, outcomes).await;
                 return delivery.ack().await;

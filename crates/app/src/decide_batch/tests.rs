@@ -28,6 +28,24 @@ fn people_are_told_after_the_commit_and_the_batch_is_acknowledged_last() {
 }
 
 #[test]
+fn the_gate_is_asked_before_the_turn_and_people_are_told_after_it() {
+    let node = Node::new(2, 0);
+    node.gate.refuse(&[2]);
+    let delivery = FakeDelivery::new(&node.journal, &[1, 2]).noting_turns();
+    now(decide_batch(&node.ports, Box::new(delivery))).unwrap();
+    let expected = [
+        "told 2 rejected",
+        "turn",
+        "wrote 1 reserved",
+        "turn over",
+        "told 1 reserved",
+        "timer +10000",
+        "acked",
+    ];
+    assert_eq!(node.journal.take(), expected);
+}
+
+#[test]
 fn a_redelivered_batch_only_tells_again() {
     let node = Node::new(1, 1);
     deliver(&node, &[1, 2]);

@@ -79,6 +79,7 @@ impl RequestQueue for FakeQueue {
 pub(crate) struct FakeDelivery {
     batch: RequestBatch,
     is_redelivered: bool,
+    notes_turns: bool,
     journal: Journal,
 }
 
@@ -86,7 +87,7 @@ impl FakeDelivery {
     pub(crate) fn new(journal: &Journal, people: &[u64]) -> Self {
         let asks = people.iter().map(|&number| Ask { user: user(number), quantity: 1 }).collect();
         let batch = RequestBatch { sale: sale_id(), asks, accepted_at: START };
-        Self { batch, is_redelivered: false, journal: journal.clone() }
+        Self { batch, is_redelivered: false, notes_turns: false, journal: journal.clone() }
     }
 
     pub(crate) fn of_sale(mut self, sale: SaleId) -> Self {
@@ -96,6 +97,12 @@ impl FakeDelivery {
 
     pub(crate) fn again(mut self) -> Self {
         self.is_redelivered = true;
+        self
+    }
+
+    /// Notes in the journal when its turn begins and ends.
+    pub(crate) fn noting_turns(mut self) -> Self {
+        self.notes_turns = true;
         self
     }
 }
@@ -108,6 +115,18 @@ impl Delivery for FakeDelivery {
 
     fn is_redelivered(&self) -> bool {
         self.is_redelivered
+    }
+
+    async fn take_turn(&self) {
+        if self.notes_turns {
+            self.journal.note("turn");
+        }
+    }
+
+    fn end_turn(&self) {
+        if self.notes_turns {
+            self.journal.note("turn over");
+        }
     }
 
     async fn ack(self: Box<Self>) -> PortResult<()> {

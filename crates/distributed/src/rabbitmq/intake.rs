@@ -1,5 +1,6 @@
-//! Batches on their way from the broker to those who decide: a line for each shard, at most one batch of a line in hand
-//! at a time, so that two batches of one sale are never decided side by side in this process, and keep their order.
+//! Batches on their way from the broker to those who decide: a line for each shard. Of a line, one batch in hand at a time
+//! has its turn to be decided, so that two batches of one sale are never decided side by side in this process, and keep
+//! their order. One more may be in hand that has not had its turn, and any number that have had it.
 //!
 //! What has piled up in a line is handed over together: the batches of one sale become one, so that a backlog costs as
 //! many transactions as it has thousands of people, however small the batches were and whatever other sales' lie between.
@@ -46,6 +47,17 @@ pub(super) struct Arrival {
     connection: u64,
 }
 
+/// How far a batch in hand is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has not had its turn to be decided.
+    Before,
+    /// It has its turn.
+    Turn,
+    /// It has had it.
+    After,
+}
+
 /// What a caller finds.
 enum Taken {
     Arrived(Arrival),
@@ -76,10 +88,29 @@ struct Lines {
 #[derive(Debug, Default)]
 struct Line {
     waiting: VecDeque<Arrival>,
-    is_in_hand: bool,
+    /// Batches in hand.
+    in_hand: usize,
+    /// Whether one of them has not had its turn.
+    has_one_before: bool,
+    /// Whether one of them has its turn.
+    has_one_at_turn: bool,
 }
 
 impl Line {
+    /// A batch in hand is so no longer.
+    fn let_go(&mut self, stage: Stage) {
+        self.in_hand -= 1;
+        self.leave(stage);
+    }
+
+    fn leave(&mut self, stage: Stage) {
+        match stage {
+            Stage::Before => self.has_one_before = false,
+            Stage::Turn => self.has_one_at_turn = false,
+            Stage::After => {}
+        }
+    }
+
     /// The first of those who wait, joined by those of its sale that come next and can be decided with it.
     fn pop(&mut self) -> Option<Arrival> {
         let mut first = self.waiting.pop_front()?;
@@ -122,7 +153,7 @@ impl Intake {
         Self { topology, dead_letters, prefetch, stopped, lines, changed: Notify::new() }
     }
 
-    /// Waits for the next batch of a line of which none is in hand; `None` once stopped. Safe to drop.
+    /// Waits for the next batch of a line of which none in hand is before its turn; `None` once stopped. Safe to drop.
     pub(super) async fn next(&self) -> Option<Arrival> {
         loop {
             // Registered before looking, so that no change between the look and the wait is missed.
@@ -148,11 +179,12 @@ impl Intake {
         let count = lines.all.len();
         for index in (lines.next..lines.next + count).map(|index| index % count) {
             let line = &mut lines.all[index];
-            if line.is_in_hand {
+            if line.has_one_before {
                 continue;
             }
             if let Some(arrival) = line.pop() {
-                line.is_in_hand = true;
+                line.in_hand += 1;
+                line.has_one_before = true;
                 lines.next = index + 1;
                 return Taken::Arrived(arrival);
             }
@@ -160,20 +192,44 @@ impl Intake {
         Taken::Nothing
     }
 
-    /// The batch in hand is settled, or no longer ours.
-    pub(super) fn release(&self, line: usize) {
-        self.lines.lock().all[line].is_in_hand = false;
+    /// Waits until no batch of the line has its turn, and gives it to the one in hand that is before it. Safe to drop.
+    pub(super) async fn take_turn(&self, line: usize) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            {
+                let line = &mut self.lines.lock().all[line];
+                if !line.has_one_at_turn {
+                    line.has_one_at_turn = true;
+                    line.has_one_before = false;
+                    break;
+                }
+            }
+            changed.await;
+        }
         self.changed.notify_waiters();
     }
 
-    /// The batch in hand is not settled: it comes again, before the others of its line.
-    pub(super) fn put_back(&self, arrival: Arrival) {
+    /// The batch that has its turn has had it.
+    pub(super) fn end_turn(&self, line: usize) {
+        self.lines.lock().all[line].leave(Stage::Turn);
+        self.changed.notify_waiters();
+    }
+
+    /// A batch in hand is settled, or no longer ours.
+    pub(super) fn release(&self, line: usize, stage: Stage) {
+        self.lines.lock().all[line].let_go(stage);
+        self.changed.notify_waiters();
+    }
+
+    /// A batch in hand is not settled: it comes again, before the others of its line.
+    pub(super) fn put_back(&self, arrival: Arrival, stage: Stage) {
         let index = arrival.line;
         {
             let mut lines = self.lines.lock();
             let is_ours = arrival.connection == lines.connection;
             let line = &mut lines.all[index];
-            line.is_in_hand = false;
+            line.let_go(stage);
             if is_ours {
                 let notes = Notes { is_maybe_decided: true, ..arrival.notes };
                 line.waiting.push_front(Arrival { notes, ..arrival });
@@ -187,7 +243,7 @@ impl Intake {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            if self.lines.lock().all.iter().all(|line| !line.is_in_hand) {
+            if self.lines.lock().all.iter().all(|line| line.in_hand == 0) {
                 return;
             }
             changed.await;
@@ -362,7 +418,7 @@ mod tests {
 
     /// What a line hands over, each with its people and its number of messages.
     fn popped(arrivals: impl IntoIterator<Item = Arrival>) -> Vec<(Vec<u64>, usize)> {
-        let mut line = Line { waiting: arrivals.into_iter().collect(), is_in_hand: false };
+        let mut line = Line { waiting: arrivals.into_iter().collect(), ..Line::default() };
         let people = |arrival: &Arrival| arrival.batch.asks.iter().map(|ask| ask.user.get()).collect();
         std::iter::from_fn(|| line.pop()).map(|arrival| (people(&arrival), arrival.ackers.len())).collect()
     }

@@ -1,5 +1,5 @@
 //! Accepted requests between the processes: published by shard, confirmed when a majority of the broker's nodes has
-//! them on disk, delivered one at a time for each shard, acknowledged last.
+//! them on disk, decided one at a time for each shard, acknowledged last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,20 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use lapin::options::BasicAckOptions;
 use miaosha_app::model::RequestBatch;
 use miaosha_app::ports::{Delivery, PortError, PortResult, RequestQueue};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letters::DeadLetters;
-use super::intake::{Arrival, Intake};
+use super::intake::{Arrival, Intake, Stage};
 use super::message::{BATCH, BATCH_LEN_MAX, Notes, encode_batch};
 use super::publisher::{Message, Publisher, Unconfirmed, persistent};
 use super::topology::Topology;
 
 const PUBLISH: &str = "hand buy requests over";
 const SETTLE: &str = "settle a batch of buy requests";
+/// Of a shard one batch is decided while the gate is asked about the next and people are told of the one before.
+const LANES_OF_A_SHARD: usize = 3;
 /// The parts of a split batch that are under way at a time.
 const PARTS_UNDER_WAY: usize = 64;
 /// After a delivery could not be settled, so that it does not come again in a busy loop.
@@ -67,13 +70,14 @@ impl RequestQueue for RabbitQueue {
     }
 
     fn lanes(&self) -> usize {
-        self.routes.topology.shards()
+        self.routes.topology.shards() * LANES_OF_A_SHARD
     }
 
     async fn next(&self) -> Option<Box<dyn Delivery>> {
         self.wanted.cancel();
         let arrival = self.routes.intake.next().await?;
-        Some(Box::new(RabbitDelivery { routes: self.routes.clone(), arrival: Some(arrival) }))
+        let (routes, stage) = (self.routes.clone(), Mutex::new(Stage::Before));
+        Some(Box::new(RabbitDelivery { routes, arrival: Some(arrival), stage }))
     }
 }
 
@@ -87,6 +91,7 @@ pub(super) fn batch_message(exchange: String, shard: usize, batch: &RequestBatch
 struct RabbitDelivery {
     routes: Routes,
     arrival: Option<Arrival>,
+    stage: Mutex<Stage>,
 }
 
 impl RabbitDelivery {
@@ -102,7 +107,7 @@ impl RabbitDelivery {
         // Not put back on failure either: with its channel gone it comes again from the broker, and an acknowledgement
         // that is only late may still arrive.
         let arrival = self.arrival.take().expect("taken only here and on drop, and both end the delivery");
-        self.routes.intake.release(arrival.line);
+        self.routes.intake.release(arrival.line, *self.stage.lock());
         match acked {
             Ok(Ok(taken)) if taken.iter().all(|is_taken| *is_taken) => Ok(()),
             Ok(Ok(_)) => Err(PortError::retryable(SETTLE, "its connection was lost: it comes again")),
@@ -131,6 +136,21 @@ impl Delivery for RabbitDelivery {
 
     fn is_redelivered(&self) -> bool {
         self.arrival().notes.is_maybe_decided
+    }
+
+    async fn take_turn(&self) {
+        if *self.stage.lock() == Stage::Before {
+            self.routes.intake.take_turn(self.arrival().line).await;
+            *self.stage.lock() = Stage::Turn;
+        }
+    }
+
+    fn end_turn(&self) {
+        let mut stage = self.stage.lock();
+        if *stage == Stage::Turn {
+            self.routes.intake.end_turn(self.arrival().line);
+            *stage = Stage::After;
+        }
     }
 
     async fn ack(self: Box<Self>) -> PortResult<()> {
@@ -171,7 +191,7 @@ impl Delivery for RabbitDelivery {
 impl Drop for RabbitDelivery {
     fn drop(&mut self) {
         if let Some(arrival) = self.arrival.take() {
-            self.routes.intake.put_back(arrival);
+            self.routes.intake.put_back(arrival, *self.stage.lock());
         }
     }
 }

@@ -62,7 +62,7 @@ fn of_one_sale_a_single_batch_is_in_hand_and_other_sales_do_not_wait_for_it() {
         let site = Site::new();
         let rabbit = site.start().await;
         let queue = rabbit.queue();
-        assert_eq!(queue.lanes(), 2);
+        assert_eq!(queue.lanes(), 6);
         for sale in SALES {
             queue.publish(batch(sale, [1])).await.unwrap();
         }
@@ -76,6 +76,39 @@ fn of_one_sale_a_single_batch_is_in_hand_and_other_sales_do_not_wait_for_it() {
         first.ack().await.unwrap();
         let second = next(&queue).await;
         assert_eq!(*second.batch(), batch(freed.get(), [2]));
+    });
+}
+
+#[test]
+fn while_one_batch_is_decided_the_next_of_its_sale_waits_for_its_turn_and_no_more_come() {
+    run(async {
+        let site = Site::new();
+        let rabbit = site.start().await;
+        let queue = rabbit.queue();
+        let publish = async |person| queue.publish(batch(1, [person])).await.unwrap();
+        publish(1).await;
+        let first = next(&queue).await;
+        publish(2).await;
+        assert!(poll_once(queue.next().as_mut()).await.is_none(), "the first has not had its turn");
+        first.take_turn().await;
+        let second = next(&queue).await;
+        publish(3).await;
+        let mut turn = second.take_turn();
+        assert!(poll_once(turn.as_mut()).await.is_none(), "the first has its turn");
+        assert!(poll_once(queue.next().as_mut()).await.is_none(), "the second has not had its turn");
+        first.end_turn();
+        turn.await;
+        let third = next(&queue).await;
+        let mut turn = third.take_turn();
+        first.ack().await.unwrap();
+        assert!(poll_once(turn.as_mut()).await.is_none(), "what is told and settled gives nobody a turn");
+        second.ack().await.unwrap();
+        turn.await;
+        drop(third);
+        let again = next(&queue).await;
+        assert_eq!((people(again.as_ref()), again.is_redelivered()), (vec![3], true));
+        again.take_turn().await;
+        again.ack().await.unwrap();
     });
 }
 

@@ -77,6 +77,14 @@ impl Delivery for TwiceDelivery {
         self.inner.is_redelivered()
     }
 
+    async fn take_turn(&self) {
+        self.inner.take_turn().await;
+    }
+
+    fn end_turn(&self) {
+        self.inner.end_turn();
+    }
+
     async fn ack(self: Box<Self>) -> PortResult<()> {
         let requests = self.inner.batch().asks.len() as u64;
         if !self.inner.is_redelivered() {

@@ -43,6 +43,7 @@ impl Stage {
     pub(crate) fn set() -> anyhow::Result<Self> {
         let began = Instant::now();
         let services = Services::start()?;
+        services.mysql.give_room()?;
         let mut plan = SitePlan::new(env!("CARGO_BIN_EXE_miaosha"), services.addresses(), DATABASE);
         plan.settings = vec![("MIAOSHA_LOG__FILTER".to_owned(), "warn".to_owned())];
         let directory = tempfile::tempdir()?;

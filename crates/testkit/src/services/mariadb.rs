@@ -71,6 +71,17 @@ impl MariaDb {
         Ok(Self { primary, replicas, _scratch: scratch })
     }
 
+    /// Gives each server that runs the memory and the log of a machine of its own, until it is started again: with the
+    /// 16 MiB of log that it is started with, much writing waits for pages to be written.
+    pub fn give_room(&self) -> anyhow::Result<()> {
+        const ROOM: &str =
+            "SET GLOBAL innodb_buffer_pool_size = 1 << 30; SET GLOBAL innodb_log_file_size = 1 << 30";
+        let servers = std::iter::once(&self.primary).chain(&self.replicas);
+        servers
+            .filter(|server| server.process_id().is_some())
+            .try_for_each(|server| server.query(ROOM).map(drop))
+    }
+
     /// Waits until every replica that runs has applied all that the primary had committed at the call.
     pub fn wait_until_replicas_caught_up(&self) -> anyhow::Result<()> {
         let position = self.primary.query("SELECT @@gtid_binlog_pos")?;
