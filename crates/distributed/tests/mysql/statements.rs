@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use miaosha_distributed::mysql::{MysqlConfig, migrate};
-use miaosha_testkit::contract::run;
+use miaosha_testkit::contract::{run, scene};
 use sqlx::{MySqlConnection, Row};
 
 use crate::database::{TestDatabase, connect, execute, rows, stores_of};
@@ -79,6 +79,34 @@ async fn scanned(connection: &mut MySqlConnection, statement: &str) -> Option<St
         let is_scan = matches!(access.as_deref(), Some("ALL" | "index"));
         table.filter(|table| is_scan && !table.starts_with('<'))
     })
+}
+
+#[test]
+fn the_claims_of_a_full_batch_are_locked_in_the_order_of_the_primary_key() {
+    run(async {
+        let database = TestDatabase::migrated().await;
+        let door = Door::to(&database.servers.primary).await;
+        let config = MysqlConfig { primary: format!("{}/{}", door.url, database.name), ..database.config() };
+        let stores = stores_of(Arc::new(connect(&config).await.unwrap()), Box::new(()));
+        scene::open_sale(&stores, 1, scene::TERMS).await;
+        let people: Vec<_> = (1..=1_024).map(scene::user).collect();
+        let mut tx = scene::lock(&stores).await;
+        tx.claims_of(&people).await.unwrap();
+
+        let mut connection = database.connection().await;
+        execute(&mut connection, CROWD).await.unwrap();
+        let sent = door.take_statements();
+        for setting in sent.iter().filter(|statement| statement.starts_with("SET SESSION")) {
+            execute(&mut connection, setting).await.unwrap();
+        }
+        let locking = sent.iter().find(|statement| statement.contains("FORCE INDEX (PRIMARY)")).unwrap();
+        let plan = rows(&mut connection, &format!("EXPLAIN {locking}")).await;
+        let column =
+            |name| plan.iter().map(|step| step.try_get(name).unwrap()).collect::<Vec<Option<String>>>();
+        assert_eq!(column("key"), [Some("PRIMARY".to_owned())]);
+        let extra = column("Extra").into_iter().flatten().collect::<String>();
+        assert!(!extra.contains("temporary") && !extra.contains("filesort"), "{extra}");
+    });
 }
 
 /// What only one of the engines has, or has in another meaning.
