@@ -1,10 +1,11 @@
 //! Decides one batch of accepted requests: the only place where somebody gets a unit as a newcomer.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use miaosha_domain::claim::ClaimStatus;
+use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::decide::{Answer, Ask, Decision, decide};
 use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::sale::Terms;
@@ -12,7 +13,7 @@ use tracing::{debug, error, warn};
 
 use crate::announce::announce_sale;
 use crate::model::{DatedBook, Outcomes, RequestBatch};
-use crate::ports::{Admission, Delivery, PortResult, Ports};
+use crate::ports::{Admission, Delivery, Passage, PortResult, Ports};
 use crate::tend_gate::load_gate;
 
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(20);
@@ -27,14 +28,14 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(1);
 /// # Errors
 /// Only if settling the delivery itself fails; then it comes again.
 pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortResult<()> {
-    let asks = pass_gate(ports, delivery.as_ref()).await;
+    let Passed { asks, mut are_new } = pass_gate(ports, delivery.as_ref()).await;
     if asks.is_empty() {
         return delivery.ack().await;
     }
     delivery.take_turn().await;
     let mut retry_after = RETRY_AFTER_MIN;
     loop {
-        match decide_once(ports, delivery.batch().sale, &asks).await {
+        match decide_once(ports, delivery.batch().sale, &asks, are_new).await {
             Ok(Verdict::Decided(terms, outcomes)) => {
                 delivery.end_turn();
                 count(ports, delivery.batch(), &outcomes);
@@ -54,6 +55,10 @@ pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortRes
                 error!(sale = %delivery.batch().sale, %error, "a request cannot be decided: putting it aside");
                 return delivery.discard().await;
             }
+            Err(error) if are_new => {
+                debug!(sale = %delivery.batch().sale, %error, "perhaps not all are new: deciding with their claims");
+                are_new = false;
+            }
             Err(error) => {
                 warn!(sale = %delivery.batch().sale, %error, "deciding again in a moment");
                 ports.clock.sleep(retry_after).await;
@@ -63,40 +68,54 @@ pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortRes
     }
 }
 
-/// Those of a batch who pass the gate; the others are told that they are rejected. Everybody passes where the gate
-/// cannot be asked, and of a batch that may have passed it before.
-async fn pass_gate<'a>(ports: &Ports, delivery: &'a dyn Delivery) -> Cow<'a, [Ask]> {
+/// Those of a batch who pass the gate.
+struct Passed<'a> {
+    asks: Cow<'a, [Ask]>,
+    /// Whether the gate says of all of them that they are new.
+    are_new: bool,
+}
+
+/// Asks the gate, and tells the others of a batch that they are rejected. Everybody passes where the gate cannot be asked,
+/// and of a batch that may have passed it before.
+async fn pass_gate<'a>(ports: &Ports, delivery: &'a dyn Delivery) -> Passed<'a> {
     let RequestBatch { sale, asks, .. } = delivery.batch();
+    let all = Passed { asks: Cow::Borrowed(asks), are_new: false };
     if delivery.is_redelivered() {
-        return Cow::Borrowed(asks);
+        return all;
     }
     let users: Vec<UserId> = asks.iter().map(|ask| ask.user).collect();
-    let passes = match admit(ports, *sale, &users).await {
-        Ok(Some(passes)) if passes.len() == asks.len() => passes,
-        Ok(_) => return Cow::Borrowed(asks),
+    let passages = match admit(ports, *sale, &users).await {
+        Ok(Some(passages)) if passages.len() == asks.len() => passages,
+        Ok(_) => return all,
         Err(error) => {
             debug!(%sale, %error, "deciding without the gate");
-            return Cow::Borrowed(asks);
+            return all;
         }
     };
-    let refused: Vec<UserId> =
-        users.into_iter().zip(&passes).filter(|(_, passes)| !**passes).map(|(user, _)| user).collect();
+    let are_new = passages.iter().all(|passage| *passage != Passage::Known);
+    let refused: Vec<UserId> = users
+        .into_iter()
+        .zip(&passages)
+        .filter(|(_, passage)| !passage.passes())
+        .map(|(user, _)| user)
+        .collect();
     if refused.is_empty() {
-        return Cow::Borrowed(asks);
+        return Passed { are_new, ..all };
     }
     metrics::counter!("miaosha_decisions_total", "outcome" => "refused").increment(refused.len() as u64);
     ports.bus.publish(Arc::new(Outcomes::of_rejected(*sale, refused)));
-    asks.iter().zip(&passes).filter(|(_, passes)| **passes).map(|(ask, _)| *ask).collect()
+    let passed = asks.iter().zip(&passages).filter(|(_, passage)| passage.passes());
+    Passed { asks: passed.map(|(ask, _)| *ask).collect(), are_new }
 }
 
 /// Asks the gate, and loads it first if it does not know the sale.
-async fn admit(ports: &Ports, sale: SaleId, users: &[UserId]) -> PortResult<Option<Vec<bool>>> {
-    if let Admission::Sorted(passes) = ports.gate.admit(sale, users).await? {
-        return Ok(Some(passes));
+async fn admit(ports: &Ports, sale: SaleId, users: &[UserId]) -> PortResult<Option<Vec<Passage>>> {
+    if let Admission::Sorted(passages) = ports.gate.admit(sale, users).await? {
+        return Ok(Some(passages));
     }
     load_gate(ports, sale).await?;
     match ports.gate.admit(sale, users).await? {
-        Admission::Sorted(passes) => Ok(Some(passes)),
+        Admission::Sorted(passages) => Ok(Some(passages)),
         Admission::Unknown => Ok(None),
     }
 }
@@ -108,14 +127,25 @@ enum Verdict {
 }
 
 /// One transaction: lock the sale, read the people's claims, decide, write.
-async fn decide_once(ports: &Ports, sale: SaleId, asks: &[Ask]) -> PortResult<Verdict> {
+///
+/// If all are said to be new, and everybody gets a claim where nobody has one, reading is left out: if somebody has one after
+/// all, the commit writes nothing. So what is committed is what would have been decided with their claims.
+async fn decide_once(ports: &Ports, sale: SaleId, asks: &[Ask], are_new: bool) -> PortResult<Verdict> {
     let Some(mut tx) = ports.sales.lock(sale).await? else {
         return Ok(Verdict::NoSuchSale);
     };
-    let users: Vec<UserId> = asks.iter().map(|ask| ask.user).collect();
-    let existing = tx.claims_of(&users).await?;
-    let (terms, mut book, as_of) = (tx.terms(), tx.book(), tx.now());
-    let decision = decide(sale, &terms, &mut book, asks, &existing, as_of);
+    let (terms, book, as_of) = (tx.terms(), tx.book(), tx.now());
+    let decide_with = |existing: &HashMap<UserId, Claim>| {
+        let mut book = book;
+        (decide(sale, &terms, &mut book, asks, existing, as_of), book)
+    };
+    let as_new = are_new.then(|| decide_with(&HashMap::new())).filter(|(decision, _)| decision.claims_all());
+    let (decision, book) = if let Some(decided) = as_new {
+        decided
+    } else {
+        let users: Vec<UserId> = asks.iter().map(|ask| ask.user).collect();
+        decide_with(&tx.claims_of(&users).await?)
+    };
     let Decision::Decided { answers, made } = decision else {
         return Ok(Verdict::Parked);
     };

@@ -24,7 +24,7 @@ pub use accounts::{
 };
 pub use bus::{BusEvent, OutcomeBus, OutcomeSubscription, Reading};
 pub use claims::{Change, ClaimStore, ClaimTx, ClaimWrite, OrderStore, PaymentStore};
-pub use gate::{Admission, Gate, GateReport, GateUpdate, OpenGate, PeopleCap};
+pub use gate::{Admission, Gate, GateReport, GateUpdate, OpenGate, Passage, PeopleCap};
 pub use money::{InvalidCard, PaymentMethod, PaymentProvider};
 pub use queue::{Delivery, RequestQueue, TimerQueue};
 pub use sales::{SaleStore, SaleTx, UnsettledSale};

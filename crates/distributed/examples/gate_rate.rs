@@ -34,11 +34,11 @@ async fn main() -> anyhow::Result<()> {
         let began = Instant::now();
         for users in &batches {
             let asked = Instant::now();
-            let Admission::Sorted(passes) = gate.admit(sale, users).await? else {
+            let Admission::Sorted(passages) = gate.admit(sale, users).await? else {
                 anyhow::bail!("the gate forgot the sale")
             };
             slowest = slowest.max(asked.elapsed());
-            passed += passes.into_iter().filter(|passes| *passes).count();
+            passed += passages.into_iter().filter(|passage| passage.passes()).count();
         }
         let took = began.elapsed();
         let people_per_second = u128::from(BATCH * BATCHES) * 1_000_000 / took.as_micros();

@@ -49,9 +49,21 @@ pub enum Decision {
     },
 }
 
+impl Decision {
+    /// Whether everybody in the batch has a claim by it.
+    pub fn claims_all(&self) -> bool {
+        match self {
+            Self::Parked => false,
+            Self::Decided { answers, .. } => {
+                answers.iter().all(|answer| matches!(answer, Answer::Claimed(_)))
+            }
+        }
+    }
+}
+
 /// Decides a batch under the sale's lock.
 ///
-/// `existing` holds the claims of the batch's people, read after the lock was taken. Whoever has one keeps it. Each
+/// `existing` holds the claims of the batch's people, read after the lock was taken, or known to be none. Whoever has one keeps it. Each
 /// of the others, in the order of the batch, gets a reservation while a unit is free and nobody stands by, else
 /// standby while that is open, else a rejection. The window is not judged here: what was accepted in time is decided
 /// however late. After a close everybody without a claim is rejected. A pause ends with the sale: it could not be

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, PortResult};
+use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, Passage, PortResult};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::{SaleId, UserId};
@@ -25,7 +25,14 @@ impl GateModel {
         if self.limit.is_none() {
             return Admission::Unknown;
         }
-        Admission::Sorted(users.iter().map(|user| self.admit_one(*user)).collect())
+        let is_known = |user| self.claims.contains(user) || self.in_flight.contains(user);
+        let known: Vec<bool> = users.iter().map(is_known).collect();
+        let sort = |(user, is_known): (&UserId, bool)| match self.admit_one(*user) {
+            false => Passage::Full,
+            true if is_known => Passage::Known,
+            true => Passage::New,
+        };
+        Admission::Sorted(users.iter().zip(known).map(sort).collect())
     }
 
     /// [`Gate::update`](miaosha_app::ports::Gate::update).

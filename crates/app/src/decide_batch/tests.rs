@@ -140,6 +140,36 @@ fn whom_the_gate_refuses_is_told_at_once_and_meets_no_transaction() {
 }
 
 #[test]
+fn who_is_new_by_the_gate_but_has_a_claim_keeps_it_and_the_others_are_decided() {
+    let node = Node::new(3, 1);
+    deliver(&node, &[2]);
+    node.journal.take();
+    node.gate.know_nobody();
+    deliver(&node, &[1, 2, 3]);
+    let expected =
+        ["wrote 1 reserved, 3 reserved", "told 1 reserved, 2 reserved, 3 reserved", "timer +10000", "acked"];
+    assert_eq!(node.journal.take(), expected);
+    assert_eq!((node.claim(2).rev, node.store.book().taken), (1, 3));
+}
+
+#[test]
+fn claims_are_read_unless_all_are_new_by_the_gate_and_all_get_something() {
+    let reads = |gate_knows: bool, people: &[u64]| {
+        let node = Node::new(1, 1);
+        if !gate_knows {
+            node.gate.know_nobody();
+        }
+        // Reading fails for good, so that who reads does not decide.
+        node.faults.next("claims of a sale", Fault::Terminal);
+        deliver(&node, people);
+        node.journal.take() == ["split"]
+    };
+    assert!(!reads(false, &[1, 2]));
+    assert!(reads(true, &[1, 2]));
+    assert!(reads(false, &[1, 2, 3]), "the third would be rejected, and may have a claim");
+}
+
+#[test]
 fn a_redelivered_batch_skips_the_gate() {
     let node = Node::new(1, 0);
     node.gate.refuse(&[1]);

@@ -7,7 +7,7 @@ use miaosha_domain::ids::{SaleId, UserId};
 use parking_lot::Mutex;
 
 use super::{Faults, Journal};
-use crate::ports::{Admission, Gate, GateReport, GateUpdate, PortResult};
+use crate::ports::{Admission, Gate, GateReport, GateUpdate, Passage, PortResult};
 
 /// A gate that passes everybody but those it is told to refuse, and notes when it is loaded.
 pub(crate) struct FakeGate {
@@ -20,6 +20,7 @@ pub(crate) struct FakeGate {
 struct State {
     has_forgotten: bool,
     refused: Vec<u64>,
+    knows_nobody: bool,
     is_full: bool,
     claims_missing: u64,
 }
@@ -37,6 +38,11 @@ impl FakeGate {
     /// From now on refuses these, or nobody.
     pub(crate) fn refuse(&self, people: &[u64]) {
         self.state.lock().refused = people.to_vec();
+    }
+
+    /// From now on takes everybody for new, rightly or not.
+    pub(crate) fn know_nobody(&self) {
+        self.state.lock().knows_nobody = true;
     }
 
     /// Says from now on that it is full.
@@ -58,7 +64,12 @@ impl Gate for FakeGate {
             if state.has_forgotten {
                 return Ok(Admission::Unknown);
             }
-            Ok(Admission::Sorted(users.iter().map(|user| !state.refused.contains(&user.get())).collect()))
+            let passage = |user: &UserId| match state.refused.contains(&user.get()) {
+                true => Passage::Full,
+                false if state.knows_nobody => Passage::New,
+                false => Passage::Known,
+            };
+            Ok(Admission::Sorted(users.iter().map(passage).collect()))
         })
     }
 

@@ -195,8 +195,10 @@ impl SaleTx for Tx<SaleRow> {
     }
 
     async fn claims_of(&mut self, users: &[UserId]) -> PortResult<HashMap<UserId, Claim>> {
-        let data = self.data.lock();
-        Ok(users.iter().filter_map(|&user| Some((user, *data.claims.get(&(self.sale, user))?))).collect())
+        self.faults.around("claims of a sale", || {
+            let data = self.data.lock();
+            Ok(users.iter().filter_map(|&user| Some((user, *data.claims.get(&(self.sale, user))?))).collect())
+        })
     }
 
     async fn standing(&mut self) -> PortResult<Standing> {

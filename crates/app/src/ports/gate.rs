@@ -47,7 +47,25 @@ pub enum Admission {
     /// The gate does not know the sale: load it.
     Unknown,
     /// For each person of the batch, in its order, whether he passes.
-    Sorted(Vec<bool>),
+    Sorted(Vec<Passage>),
+}
+
+/// Whether somebody passes the gate, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// He does not.
+    Full,
+    /// He passes: he is in flight by this very batch. He has no claim, unless the gate forgot.
+    New,
+    /// He passes: he has a claim, or was in flight before.
+    Known,
+}
+
+impl Passage {
+    /// Whether he passes.
+    pub fn passes(self) -> bool {
+        self != Self::Full
+    }
 }
 
 /// What a commit tells the gate.
@@ -82,7 +100,7 @@ pub struct OpenGate;
 #[async_trait]
 impl Gate for OpenGate {
     async fn admit(&self, _sale: SaleId, users: &[UserId]) -> PortResult<Admission> {
-        Ok(Admission::Sorted(vec![true; users.len()]))
+        Ok(Admission::Sorted(vec![Passage::Known; users.len()]))
     }
 
     async fn update(&self, _sale: SaleId, update: GateUpdate<'_>) -> PortResult<GateReport> {

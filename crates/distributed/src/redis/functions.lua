@@ -1,10 +1,10 @@
-#!lua name=miaosha_v1
+#!lua name=miaosha_v2
 
 -- The gate of a sale and its people cap, each function one atomic step on the keys of one sale. The promises are those of
 -- the ports `Gate` and `PeopleCap`; a model of the gate in Rust is run against this file. Repeating a call is harmless.
 --
--- Other versions of the program may use the same Redis: whoever changes what a function does, what it takes, or what
--- the keys hold, also changes the version in the names and in the keys.
+-- Other versions of the program may use the same Redis: whoever changes what a function does or takes also changes the
+-- version in the names, and whoever changes what the keys hold, that in the keys.
 --
 -- Ids are strings from end to end: numbers here are exact up to 2^53 only, and ids are not.
 
@@ -47,7 +47,8 @@ local function count_people(keys)
   return redis.call('SCARD', keys[CLAIMS]) + redis.call('SCARD', keys[IN_FLIGHT])
 end
 
--- Takes users. Gives a '1' or a '0' for each of them, in order; nothing if the sale is not known.
+-- Takes users. Gives for each of them, in order, a '0' who does not pass, a '2' who is in flight by this very call, a '1' who
+-- was in one of the sets before; nothing if the sale is not known.
 local function admit(keys, users)
   local people_max = redis.call('HGET', keys[LIMIT], 'people_max')
   if not people_max then
@@ -63,15 +64,14 @@ local function admit(keys, users)
   local verdicts, passing, full, newcomers, is_newcomer = {}, {}, {}, {}, {}
   for i = 1, #users do
     local user = users[i]
-    local passes = has_claim[i] == 1 or is_in_flight[i] == 1 or is_newcomer[user]
-    if not passes and people < people_max then
-      passes = true
+    local is_known = has_claim[i] == 1 or is_in_flight[i] == 1
+    if not is_known and not is_newcomer[user] and people < people_max then
       people = people + 1
       is_newcomer[user] = true
       newcomers[#newcomers + 1] = user
     end
-    if passes then
-      verdicts[i] = '1'
+    if is_known or is_newcomer[user] then
+      verdicts[i] = is_known and '1' or '2'
       passing[#passing + 1] = user
     else
       verdicts[i] = '0'
@@ -167,9 +167,9 @@ local function lease(keys, args)
   return has
 end
 
-redis.register_function('miaosha_v1_admit', admit)
-redis.register_function('miaosha_v1_update', update)
-redis.register_function('miaosha_v1_top_up', top_up)
-redis.register_function('miaosha_v1_open', open)
-redis.register_function('miaosha_v1_open_anew', open_anew)
-redis.register_function('miaosha_v1_lease', lease)
+redis.register_function('miaosha_v2_admit', admit)
+redis.register_function('miaosha_v2_update', update)
+redis.register_function('miaosha_v2_top_up', top_up)
+redis.register_function('miaosha_v2_open', open)
+redis.register_function('miaosha_v2_open_anew', open_anew)
+redis.register_function('miaosha_v2_lease', lease)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, PortError, PortResult};
+use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, Passage, PortError, PortResult};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::gate::GateLimit;
 use miaosha_domain::ids::{SaleId, UserId};
@@ -65,23 +65,21 @@ impl RedisGate {
 impl Gate for RedisGate {
     async fn admit(&self, sale: SaleId, users: &[UserId]) -> PortResult<Admission> {
         const WHAT: &str = "asking the gate";
-        let mut command = functions::call("miaosha_v1_admit", &self.keys.gate(sale));
+        let mut command = functions::call("miaosha_v2_admit", &self.keys.gate(sale));
         for user in users {
             command.arg(user.get());
         }
         let verdicts: Option<Vec<u8>> = self.call(WHAT, sale, &command, self.batch_timeout).await?;
-        match verdicts {
-            None => Ok(Admission::Unknown),
-            Some(verdicts) if verdicts.len() == users.len() => {
-                Ok(Admission::Sorted(verdicts.into_iter().map(|verdict| verdict == b'1').collect()))
-            }
-            Some(_) => Err(PortError::terminal(WHAT, "the gate answered for another number of people")),
+        let Some(verdicts) = verdicts else { return Ok(Admission::Unknown) };
+        match verdicts.into_iter().map(passage).collect::<Option<Vec<_>>>() {
+            Some(passages) if passages.len() == users.len() => Ok(Admission::Sorted(passages)),
+            _ => Err(PortError::terminal(WHAT, "the gate did not answer for each person")),
         }
     }
 
     async fn update(&self, sale: SaleId, update: GateUpdate<'_>) -> PortResult<GateReport> {
         let GateUpdate { limit, claims, rejected } = update;
-        let mut command = functions::call("miaosha_v1_update", &self.keys.gate(sale));
+        let mut command = functions::call("miaosha_v2_update", &self.keys.gate(sale));
         command.arg(limit.version).arg(limit.people_max).arg(claims.len());
         add_claims(&mut command, claims);
         for user in rejected {
@@ -96,24 +94,33 @@ impl Gate for RedisGate {
     }
 
     async fn top_up(&self, sale: SaleId, claims: &[Claim]) -> PortResult<()> {
-        let mut command = functions::call("miaosha_v1_top_up", &self.keys.gate(sale));
+        let mut command = functions::call("miaosha_v2_top_up", &self.keys.gate(sale));
         add_claims(&mut command, claims);
         let _: Value = self.call("adding claims to the gate", sale, &command, self.batch_timeout).await?;
         Ok(())
     }
 
     async fn open(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
-        self.open_by("miaosha_v1_open", sale, limit).await
+        self.open_by("miaosha_v2_open", sale, limit).await
     }
 
     async fn open_anew(&self, sale: SaleId, limit: GateLimit) -> PortResult<()> {
-        self.open_by("miaosha_v1_open_anew", sale, limit).await
+        self.open_by("miaosha_v2_open_anew", sale, limit).await
     }
 
     async fn was_refused(&self, sale: SaleId, user: UserId) -> PortResult<bool> {
         let mut command = redis::cmd("SISMEMBER");
         command.arg(self.keys.refused(sale)).arg(user.get());
         self.call("looking up a refusal", sale, &command, self.request_timeout).await
+    }
+}
+
+fn passage(verdict: u8) -> Option<Passage> {
+    match verdict {
+        b'0' => Some(Passage::Full),
+        b'1' => Some(Passage::Known),
+        b'2' => Some(Passage::New),
+        _ => None,
     }
 }
 

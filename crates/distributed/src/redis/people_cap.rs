@@ -31,7 +31,7 @@ impl RedisPeopleCap {
 #[async_trait]
 impl PeopleCap for RedisPeopleCap {
     async fn lease(&self, sale: SaleId, holder: u64, wanted: u64, people_max: u64) -> PortResult<u64> {
-        let mut command = functions::call("miaosha_v1_lease", &[self.keys.leases(sale)]);
+        let mut command = functions::call("miaosha_v2_lease", &[self.keys.leases(sale)]);
         command.arg(holder).arg(wanted.min(PLACES_MAX)).arg(people_max.min(PLACES_MAX));
         let answer = self.link.call(self.circuits.of(sale), &command, self.timeout).await;
         let fail = |failure: Failure| -> PortError { failure.into_port_error("leasing places") };

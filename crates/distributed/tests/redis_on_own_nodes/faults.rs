@@ -31,10 +31,15 @@ async fn admit(redis: &Redis, sale: SaleId) -> PortResult<Admission> {
     redis.gate().admit(sale, &[user(1), user(2)]).await
 }
 
+/// Whether it let the first of the two through, as its limit says.
+fn is_sorted(admission: &Admission) -> bool {
+    matches!(admission, Admission::Sorted(passages) if passages.iter().map(|passage| passage.passes()).eq([true, false]))
+}
+
 /// Opens the gate of [`SALE`] and sees that it works.
 async fn use_gate(redis: &Redis) {
     redis.gate().open(SALE, LIMIT).await.unwrap();
-    assert_eq!(admit(redis, SALE).await.unwrap(), Admission::Sorted(vec![true, false]));
+    assert!(is_sorted(&admit(redis, SALE).await.unwrap()));
 }
 
 async fn until_gate_answers(redis: &Redis) -> Duration {
@@ -169,7 +174,7 @@ async fn a_replica_takes_over_from_a_master_that_is_killed() {
     until_gate_answers(&ann).await;
     // The replica had the gate and the functions.
     until("the gate is as it was", async || {
-        admit(&ann, SALE).await.is_ok_and(|admission| admission == Admission::Sorted(vec![true, false]))
+        admit(&ann, SALE).await.is_ok_and(|admission| is_sorted(&admission))
     })
     .await;
     for sale in others {
@@ -200,7 +205,7 @@ async fn a_replica_takes_over_from_a_master_that_stands_still() {
     nodes.until("it follows", || nodes.says(master, &["info", "replication"]).contains("role:slave")).await;
     nodes.until_ready().await;
     until("both answer", async || was_refused(SALE).await && was_refused(other).await).await;
-    assert_eq!(admit(&ann, SALE).await.unwrap(), Admission::Sorted(vec![true, false]));
+    assert!(is_sorted(&admit(&ann, SALE).await.unwrap()));
 }
 
 #[tokio::test]

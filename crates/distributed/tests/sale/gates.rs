@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use miaosha_app::Ports;
-use miaosha_app::ports::{Admission, Gate, OpenGate};
+use miaosha_app::ports::{Admission, Gate, OpenGate, Passage};
 use miaosha_app::tend_gate::{FULL_TOLERATED, load_gate};
 use miaosha_domain::claim::ClaimStatus;
 use miaosha_domain::ids::UserId;
@@ -172,8 +172,8 @@ fn figures(history: &History) -> String {
 async fn lose_people_behind_the_gate(ports: &Ports) {
     load_gate(ports, scene::SALE).await.unwrap();
     let lost: Vec<UserId> = (1_000_001..=1_001_000).map(scene::user).collect();
-    let Admission::Sorted(passes) = ports.gate.admit(scene::SALE, &lost).await.unwrap() else {
+    let Admission::Sorted(passages) = ports.gate.admit(scene::SALE, &lost).await.unwrap() else {
         panic!("the gate was loaded")
     };
-    assert_eq!(passes.last(), Some(&false), "the gate is full");
+    assert_eq!(passages.last(), Some(&Passage::Full), "the gate is full");
 }

@@ -32,8 +32,8 @@ pub(crate) struct WatchedGate {
 impl Gate for WatchedGate {
     async fn admit(&self, sale: SaleId, users: &[UserId]) -> PortResult<Admission> {
         let admission = self.inner.admit(sale, users).await?;
-        if let Admission::Sorted(passes) = &admission {
-            let refused = passes.iter().filter(|passes| !**passes).count();
+        if let Admission::Sorted(passages) = &admission {
+            let refused = passages.iter().filter(|passage| !passage.passes()).count();
             if refused > 0 {
                 self.log.refused_at.lock().push(self.clock.now());
                 *self.log.refused.lock() += refused;

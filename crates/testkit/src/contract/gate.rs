@@ -4,10 +4,10 @@ use std::any::Any;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use miaosha_app::ports::{self, Admission, GateReport, GateUpdate};
+use miaosha_app::ports::{self, Admission, GateReport, GateUpdate, Passage};
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::gate::GateLimit;
-use miaosha_domain::ids::UserId;
+use miaosha_domain::ids::{SaleId, UserId};
 
 use super::scene::{SALE, sale_id, user};
 
@@ -32,6 +32,7 @@ macro_rules! gate_contract {
         $crate::contract_suite! { gate_contract, $make, gate, [
             nobody_is_sorted_in_a_sale_that_is_not_known,
             newcomers_pass_in_order_up_to_the_limit,
+            who_is_new_is_told_from_who_is_known,
             a_person_counts_once_however_often_he_comes,
             who_has_a_claim_or_is_in_flight_passes_a_full_gate,
             who_is_full_is_on_the_record_until_he_passes,
@@ -93,8 +94,12 @@ impl Gate {
     }
 
     async fn sorted(&self, users: &[UserId]) -> Vec<bool> {
-        match self.gate.admit(SALE, users).await.unwrap() {
-            Admission::Sorted(passes) => passes,
+        self.passages(SALE, users).await.into_iter().map(Passage::passes).collect()
+    }
+
+    async fn passages(&self, sale: SaleId, users: &[UserId]) -> Vec<Passage> {
+        match self.gate.admit(sale, users).await.unwrap() {
+            Admission::Sorted(passages) => passages,
             Admission::Unknown => panic!("the sale is known"),
         }
     }
@@ -121,6 +126,18 @@ pub async fn newcomers_pass_in_order_up_to_the_limit(gate: Gate) {
     assert_eq!(gate.admit(1..=2).await, [true, true]);
     assert_eq!(gate.admit(3..=5).await, [true, false, false]);
     assert_eq!(gate.admit(6..=6).await, [false]);
+}
+
+/// "In flight by this very batch", or "he has a claim, or was in flight before".
+pub async fn who_is_new_is_told_from_who_is_known(gate: Gate) {
+    use Passage::{Full, Known, New};
+    gate.gate.top_up(SALE, &reserved(1..=1)).await.unwrap();
+    gate.open(3).await;
+    let batch = [user(1), user(2), user(2), user(3), user(4), user(2)];
+    assert_eq!(gate.passages(SALE, &batch).await, [Known, New, New, New, Full, New]);
+    assert_eq!(gate.passages(SALE, &batch).await, [Known, Known, Known, Known, Full, Known]);
+    gate.update(limit(2, 4), &reserved(2..=2), &users(3..=3)).await;
+    assert_eq!(gate.passages(SALE, &users(2..=4)).await, [Known, New, New]);
 }
 
 /// "Is in flight from then on."
@@ -292,7 +309,7 @@ pub async fn sales_do_not_touch_each_other(gate: Gate) {
     gate.open(1).await;
     gate.gate.open(other, limit(1, 1)).await.unwrap();
     assert_eq!(gate.admit(1..=2).await, [true, false]);
-    assert_eq!(gate.gate.admit(other, &users(2..=3)).await.unwrap(), Admission::Sorted(vec![true, false]));
+    assert_eq!(gate.passages(other, &users(2..=3)).await, [Passage::New, Passage::Full]);
     assert!(!gate.gate.was_refused(other, user(2)).await.unwrap());
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use miaosha_app::PortError;
-use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, PortResult};
+use miaosha_app::ports::{Admission, Gate, GateReport, GateUpdate, Passage, PortResult};
 use miaosha_domain::claim::Claim;
 use miaosha_domain::gate::{GateLimit, SLACK};
 use miaosha_domain::ids::{SaleId, UserId};
@@ -60,11 +60,11 @@ impl SimGate {
 impl Gate for SimGate {
     async fn admit(&self, _sale: SaleId, users: &[UserId]) -> PortResult<Admission> {
         self.call("asking the gate", |state| match state.plan.gate {
-            GateKind::PassesEverybody => Admission::Sorted(vec![true; users.len()]),
+            GateKind::PassesEverybody => Admission::Sorted(vec![Passage::New; users.len()]),
             GateKind::Counts | GateKind::ForgetsEachSecond => {
                 let admission = state.gate.model.admit(users);
-                if let Admission::Sorted(passes) = &admission {
-                    let refused = users.iter().zip(passes).filter(|(_, passes)| !**passes);
+                if let Admission::Sorted(passages) = &admission {
+                    let refused = users.iter().zip(passages).filter(|(_, passage)| !passage.passes());
                     refused.for_each(|(user, _)| state.hear_refused(*user));
                 }
                 admission

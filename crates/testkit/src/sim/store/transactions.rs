@@ -176,6 +176,10 @@ impl SaleTx for SimSaleTx {
     }
 
     async fn commit(self: Box<Self>, book: Book, changes: &[ClaimChange]) -> PortResult<()> {
+        let poison = self.store.world.state().plan.poison;
+        if changes.iter().any(|change| poison == Some(change.claim.user.get())) {
+            return Err(PortError::terminal("committing", "a row cannot be written"));
+        }
         let write = Write {
             now: self.now,
             first_event: 0,
