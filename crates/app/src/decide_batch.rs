@@ -47,6 +47,11 @@ pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortRes
                 error!(sale = %delivery.batch().sale, "a batch names a sale that does not exist");
                 return delivery.discard().await;
             }
+            // Whatever it was: somebody may have a claim.
+            Err(error) if are_new => {
+                debug!(sale = %delivery.batch().sale, %error, "deciding again, by the claims there are");
+                are_new = false;
+            }
             Err(error) if error.is_terminal() && delivery.batch().asks.len() > 1 => {
                 warn!(sale = %delivery.batch().sale, %error, "a batch cannot be decided: splitting it");
                 return delivery.split().await;
@@ -54,10 +59,6 @@ pub async fn decide_batch(ports: &Ports, delivery: Box<dyn Delivery>) -> PortRes
             Err(error) if error.is_terminal() => {
                 error!(sale = %delivery.batch().sale, %error, "a request cannot be decided: putting it aside");
                 return delivery.discard().await;
-            }
-            Err(error) if are_new => {
-                debug!(sale = %delivery.batch().sale, %error, "perhaps not all are new: deciding with their claims");
-                are_new = false;
             }
             Err(error) => {
                 warn!(sale = %delivery.batch().sale, %error, "deciding again in a moment");
@@ -139,7 +140,9 @@ async fn decide_once(ports: &Ports, sale: SaleId, asks: &[Ask], are_new: bool) -
         let mut book = book;
         (decide(sale, &terms, &mut book, asks, existing, as_of), book)
     };
-    let as_new = are_new.then(|| decide_with(&HashMap::new())).filter(|(decision, _)| decision.claims_all());
+    let as_new = are_new
+        .then(|| decide_with(&HashMap::new()))
+        .filter(|(decision, _)| decision.gives_everybody_a_claim());
     let (decision, book) = if let Some(decided) = as_new {
         decided
     } else {

@@ -6,10 +6,11 @@
 //! It leaves its queues (`miaosha-speed.…`) behind, empty.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, StreamExt as _, TryStreamExt as _};
 use miaosha_app::model::RequestBatch;
 use miaosha_app::ports::RequestQueue as _;
 use miaosha_distributed::rabbitmq::{Rabbit, RabbitConfig, RabbitQueue};
@@ -55,8 +56,10 @@ async fn measure(rabbit: &Rabbit, people: u64, under_way: usize) -> anyhow::Resu
     let at = |share: usize| latencies[(latencies.len() - 1) * share / 100].as_secs_f64() * 1e3;
 
     let started = Instant::now();
-    let takers = (0..queue.lanes()).map(|_| take(&queue, batches / 4));
-    futures_util::future::try_join_all(takers).await?;
+    let left = AtomicU64::new(batches * people);
+    let takers: FuturesUnordered<_> = (0..queue.lanes()).map(|_| take(&queue, &left)).collect();
+    // Of the others each waits for one more.
+    takers.into_future().await.0.context("there are lanes")??;
     let taken_s = started.elapsed().as_secs_f64();
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
@@ -84,9 +87,14 @@ async fn publish(queue: &RabbitQueue, sale: u64, people: u64) -> anyhow::Result<
     Ok(asked_at.elapsed())
 }
 
-async fn take(queue: &RabbitQueue, count: u64) -> anyhow::Result<()> {
-    for _ in 0..count {
-        queue.next().await.context("stopped")?.ack().await?;
+/// Takes until nobody is left, whoever took the last.
+async fn take(queue: &RabbitQueue, left: &AtomicU64) -> anyhow::Result<()> {
+    loop {
+        let delivery = queue.next().await.context("stopped")?;
+        let people = delivery.batch().asks.len() as u64;
+        delivery.ack().await?;
+        if left.fetch_sub(people, Ordering::Relaxed) == people {
+            return Ok(());
+        }
     }
-    Ok(())
 }

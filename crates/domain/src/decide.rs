@@ -51,7 +51,7 @@ pub enum Decision {
 
 impl Decision {
     /// Whether everybody in the batch has a claim by it.
-    pub fn claims_all(&self) -> bool {
+    pub fn gives_everybody_a_claim(&self) -> bool {
         match self {
             Self::Parked => false,
             Self::Decided { answers, .. } => {
@@ -63,7 +63,8 @@ impl Decision {
 
 /// Decides a batch under the sale's lock.
 ///
-/// `existing` holds the claims of the batch's people, read after the lock was taken, or known to be none. Whoever has one keeps it. Each
+/// `existing` holds the claims of the batch's people, read after the lock was taken. (Or it is empty
+/// on the assumption that nobody has one, and then the commit must refuse if somebody has.) Whoever has one keeps it. Each
 /// of the others, in the order of the batch, gets a reservation while a unit is free and nobody stands by, else
 /// standby while that is open, else a rejection. The window is not judged here: what was accepted in time is decided
 /// however late. After a close everybody without a claim is rejected. A pause ends with the sale: it could not be

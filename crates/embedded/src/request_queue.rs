@@ -167,6 +167,10 @@ impl Delivery for InProcessDelivery {
         self.entry().is_redelivered
     }
 
+    async fn take_turn(&self) {}
+
+    fn end_turn(&self) {}
+
     async fn ack(self: Box<Self>) -> PortResult<()> {
         self.settle().receipt.finish_part();
         Ok(())

@@ -55,9 +55,9 @@ pub enum Admission {
 pub enum Passage {
     /// He does not.
     Full,
-    /// He passes: he is in flight by this very batch. He has no claim, unless the gate forgot.
+    /// He passes: he is in flight by this very batch. He had no claim that the gate knew of when it was asked.
     New,
-    /// He passes: he has a claim, or was in flight before.
+    /// He passes, and may have a claim.
     Known,
 }
 

@@ -16,8 +16,8 @@ pub trait RequestQueue: Send + Sync {
     async fn publish(&self, batch: RequestBatch) -> PortResult<()>;
 
     /// How many callers of one process should wait in [`RequestQueue::next`], at the most: deliveries of different
-    /// sales are then decided side by side. Of one sale there is at most one that has its turn to be decided, and one
-    /// that has not had it yet.
+    /// sales are then decided side by side. Of one sale a process is handed at most one that has its turn to be decided, and
+    /// one that waits for it.
     fn lanes(&self) -> usize;
 
     /// Waits for the next delivery; `None` once the queue is shut down. Batches of one sale may come as one,
@@ -36,14 +36,14 @@ pub trait Delivery: Send + Sync {
 
     /// Waits until what this process was handed of the sale before has been decided, or has gone another way. Then it is
     /// this one's turn, until [`Delivery::end_turn`] or until it is settled or dropped, and the next of the sale may be
-    /// handed over meanwhile. So batches are decided in the order in which they were delivered, while the gate is asked
-    /// about the next one and people are told of the one before.
+    /// handed over meanwhile. So batches are decided in the order in which they were delivered, but for redeliveries, while
+    /// the gate is asked about the next one and people are told of the one before.
     ///
-    /// A queue that hands over one batch at a time has nothing to wait for.
-    async fn take_turn(&self) {}
+    /// A queue that hands a process one batch at a time has nothing to wait for.
+    async fn take_turn(&self);
 
     /// Decided: the next has its turn. Harmless if this one had none.
-    fn end_turn(&self) {}
+    fn end_turn(&self);
 
     /// Done: it does not come again.
     async fn ack(self: Box<Self>) -> PortResult<()>;

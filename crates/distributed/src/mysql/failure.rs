@@ -7,7 +7,7 @@ use miaosha_app::ports::{Cause, PortError};
 pub(super) enum Failure {
     /// The server said no, or could not be reached.
     Database(sqlx::Error),
-    /// A row is not at the `rev` that the change was made from.
+    /// A row is not at the `rev` that the change was made from, or there although it was to be made.
     Changed,
     /// No answer within the time that the work may take.
     Late,
@@ -45,7 +45,7 @@ impl Failure {
     /// The port's error, for somebody who tried `what`.
     pub(super) fn into_port_error(self, what: &'static str) -> PortError {
         match self {
-            Self::Changed => PortError::retryable(what, "the claim has changed since it was read"),
+            Self::Changed => PortError::retryable(what, "the claim is not as it was read or taken to be"),
             Self::Late => PortError::retryable(what, "the database did not answer in time"),
             Self::Over => {
                 PortError::retryable(what, "the transaction was over: it took too long, or a step had failed")

@@ -1,13 +1,14 @@
 //! The transaction under a sale's lock, which is the lock of its row.
 //!
-//! Four round trips: lock, read, write, commit; one more if something is due. Claims of people are read with their locks,
+//! Four round trips: lock, read, write, commit; one less if claims of newcomers are not read, one more if something is due. Claims of people are read with their locks,
 //! in the order of the primary key, so that no payment step comes in between. What is due is found by index, without
 //! locks, and then locked by the primary key; a claim that a payment step holds at that moment is left out until the next
 //! time, so that a settlement neither waits for a step nor meets its change. The `rev` in each update guards all.
 //!
 //! No two wait for each other. A payment step locks one claim by its primary key, then that claim's payment. The
 //! transaction of a sale, of which there is one, locks claims by the primary key alone, so that a step which has its claim
-//! finds the other indexes of that row free. So whoever waits for a claim is either a step that holds nothing yet, or the
+//! finds the other indexes of that row free. A claim that is made and there already waits for such a step like a reading, and
+//! is refused. So whoever waits for a claim is either a step that holds nothing yet, or the
 //! sale's transaction; and that waits for steps which have all that they need.
 
 use std::collections::HashMap;
@@ -165,7 +166,7 @@ pub(super) async fn claims_of(
     Ok(claims.into_iter().map(|claim| (claim.user, claim)).collect())
 }
 
-/// A claim that is there already has changed since somebody read that it is not.
+/// A claim that is there already is not as it was read, or taken to be.
 pub(super) fn changed(failure: Failure) -> Failure {
     if failure.is_duplicate_of_primary_key() { Failure::Changed } else { failure }
 }

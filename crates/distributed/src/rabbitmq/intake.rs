@@ -1,11 +1,11 @@
 //! Batches on their way from the broker to those who decide: a line for each shard. Of a line, one batch in hand at a time
-//! has its turn to be decided, so that two batches of one sale are never decided side by side in this process, and keep
-//! their order. One more may be in hand that has not had its turn, and any number that have had it.
+//! has its turn to be decided, so that two batches of one sale are never decided side by side in this process. Another may be
+//! in hand that waits for its turn, and some that have had it. They keep their order, but for those that come back.
 //!
 //! What has piled up in a line is handed over together: the batches of one sale become one, so that a backlog costs as
 //! many transactions as it has thousands of people, however small the batches were and whatever other sales' lie between.
 //!
-//! A batch that comes back unsettled goes to the front of its line; the broker hears nothing of it. When the connection
+//! A batch that comes back unsettled goes before those that were not handed out yet; the broker hears nothing of it. When the connection
 //! is lost, what waits in the lines is forgotten: the broker delivers it again, here or elsewhere.
 
 use std::collections::VecDeque;
@@ -34,6 +34,9 @@ use super::message::{BATCH_LEN_MAX, Notes, decode_batch};
 use super::topology::Topology;
 
 const SET_UP_MAX: Duration = Duration::from_secs(15);
+/// Batches of a line that may be in hand: one is decided while the gate is asked about the next, and people are told of the
+/// one before. So a line that is slow to tell keeps no other from its share of those who decide.
+pub(super) const IN_HAND_MAX: usize = 3;
 
 /// A batch that the broker has delivered, in one message or several, and that is not settled.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Arrival {
     /// The line it belongs to, which is its shard.
     pub(super) line: usize,
     connection: u64,
+    /// Counts what its line has handed out; there is none before the first time.
+    handed_out: Option<u64>,
 }
 
 /// How far a batch in hand is.
@@ -88,6 +93,8 @@ struct Lines {
 #[derive(Debug, Default)]
 struct Line {
     waiting: VecDeque<Arrival>,
+    /// How many were ever handed out.
+    handed_out: u64,
     /// Batches in hand.
     in_hand: usize,
     /// Whether one of them has not had its turn.
@@ -97,10 +104,42 @@ struct Line {
 }
 
 impl Line {
+    /// The next batch, unless one waits for its turn already, or as many are in hand as may be.
+    fn hand_out(&mut self) -> Option<Arrival> {
+        if self.has_one_before || self.in_hand >= IN_HAND_MAX {
+            return None;
+        }
+        let arrival = self.pop()?;
+        self.in_hand += 1;
+        self.has_one_before = true;
+        self.handed_out += 1;
+        Some(Arrival { handed_out: arrival.handed_out.or(Some(self.handed_out)), ..arrival })
+    }
+
+    /// Whether the one that waits for its turn has it now.
+    fn take_turn(&mut self) -> bool {
+        if self.has_one_at_turn {
+            return false;
+        }
+        self.has_one_at_turn = true;
+        self.has_one_before = false;
+        true
+    }
+
     /// A batch in hand is so no longer.
     fn let_go(&mut self, stage: Stage) {
         self.in_hand -= 1;
         self.leave(stage);
+    }
+
+    /// It comes again after those that were handed out before it, and before all others.
+    fn put_back(&mut self, arrival: Arrival) {
+        let notes = Notes { is_maybe_decided: true, ..arrival.notes };
+        let was_handed_out_before = |other: &Arrival| {
+            other.handed_out.is_some_and(|number| arrival.handed_out.is_some_and(|own| number < own))
+        };
+        let place = self.waiting.partition_point(was_handed_out_before);
+        self.waiting.insert(place, Arrival { notes, ..arrival });
     }
 
     fn leave(&mut self, stage: Stage) {
@@ -179,12 +218,7 @@ impl Intake {
         let count = lines.all.len();
         for index in (lines.next..lines.next + count).map(|index| index % count) {
             let line = &mut lines.all[index];
-            if line.has_one_before {
-                continue;
-            }
-            if let Some(arrival) = line.pop() {
-                line.in_hand += 1;
-                line.has_one_before = true;
+            if let Some(arrival) = line.hand_out() {
                 lines.next = index + 1;
                 return Taken::Arrived(arrival);
             }
@@ -197,13 +231,8 @@ impl Intake {
         loop {
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            {
-                let line = &mut self.lines.lock().all[line];
-                if !line.has_one_at_turn {
-                    line.has_one_at_turn = true;
-                    line.has_one_before = false;
-                    break;
-                }
+            if self.lines.lock().all[line].take_turn() {
+                break;
             }
             changed.await;
         }
@@ -222,7 +251,7 @@ impl Intake {
         self.changed.notify_waiters();
     }
 
-    /// A batch in hand is not settled: it comes again, before the others of its line.
+    /// A batch in hand is not settled: it comes again, before those of its line that were not handed out yet.
     pub(super) fn put_back(&self, arrival: Arrival, stage: Stage) {
         let index = arrival.line;
         {
@@ -231,8 +260,7 @@ impl Intake {
             let line = &mut lines.all[index];
             line.let_go(stage);
             if is_ours {
-                let notes = Notes { is_maybe_decided: true, ..arrival.notes };
-                line.waiting.push_front(Arrival { notes, ..arrival });
+                line.put_back(arrival);
             }
         }
         self.changed.notify_waiters();
@@ -305,7 +333,7 @@ impl Intake {
                 let is_maybe_decided = delivery.redelivered || sent.notes.is_maybe_decided;
                 let notes = Notes { is_maybe_decided, ..sent.notes };
                 let (batch, ackers) = (sent.batch, vec![delivery.acker]);
-                self.arrive(Arrival { batch, notes, ackers, line, connection });
+                self.arrive(Arrival { batch, notes, ackers, line, connection, handed_out: None });
             }
             Err(error) => {
                 self.dead_letters.put_aside_undecodable(line, &delivery, &error).await;
@@ -413,7 +441,7 @@ mod tests {
             asks: people.map(ask).collect(),
             accepted_at: Timestamp::from_millis(0),
         };
-        Arrival { batch, notes, ackers: vec![any_acker()], line: 0, connection: 0 }
+        Arrival { batch, notes, ackers: vec![any_acker()], line: 0, connection: 0, handed_out: None }
     }
 
     /// What a line hands over, each with its people and its number of messages.
@@ -421,6 +449,67 @@ mod tests {
         let mut line = Line { waiting: arrivals.into_iter().collect(), ..Line::default() };
         let people = |arrival: &Arrival| arrival.batch.asks.iter().map(|ask| ask.user.get()).collect();
         std::iter::from_fn(|| line.pop()).map(|arrival| (people(&arrival), arrival.ackers.len())).collect()
+    }
+
+    /// A line with so many batches of one person each, which do not come together.
+    fn line_of(batches: u64) -> Line {
+        let arrivals = (1..=batches).map(|person| arrival(1, person..person + 1, ALONE));
+        Line { waiting: arrivals.collect(), ..Line::default() }
+    }
+
+    fn person(arrival: Option<Arrival>) -> Option<u64> {
+        arrival.map(|arrival| arrival.batch.asks[0].user.get())
+    }
+
+    #[test]
+    fn the_next_is_handed_out_when_the_one_before_has_its_turn_and_one_has_it_at_a_time() {
+        let mut line = line_of(9);
+        assert_eq!(person(line.hand_out()), Some(1));
+        assert_eq!(person(line.hand_out()), None);
+        assert!(line.take_turn());
+        assert_eq!(person(line.hand_out()), Some(2));
+        assert_eq!(person(line.hand_out()), None);
+        assert!(!line.take_turn());
+        line.leave(Stage::Turn);
+        assert!(line.take_turn());
+        assert_eq!(person(line.hand_out()), Some(3));
+    }
+
+    #[test]
+    fn who_is_slow_to_tell_is_handed_no_more() {
+        let mut line = line_of(9);
+        for number in 1..=3 {
+            assert_eq!(person(line.hand_out()), Some(number));
+            assert!(line.take_turn());
+            line.leave(Stage::Turn);
+        }
+        assert_eq!(person(line.hand_out()), None);
+        line.let_go(Stage::After);
+        assert_eq!(person(line.hand_out()), Some(4));
+    }
+
+    #[test]
+    fn those_that_come_back_keep_their_order_and_come_before_what_is_new() {
+        for is_first_first in [true, false] {
+            let mut line = line_of(3);
+            let first = line.hand_out().unwrap();
+            assert!(line.take_turn());
+            let second = line.hand_out().unwrap();
+            let mut both = [(first, Stage::Turn), (second, Stage::Before)];
+            if !is_first_first {
+                both.reverse();
+            }
+            for (arrival, stage) in both {
+                line.let_go(stage);
+                line.put_back(arrival);
+            }
+            let mut next = || {
+                let arrival = line.hand_out().unwrap();
+                line.let_go(Stage::Before);
+                (arrival.batch.asks[0].user.get(), arrival.notes.is_maybe_decided)
+            };
+            assert_eq!([next(), next(), next()], [(1, true), (2, true), (3, false)]);
+        }
     }
 
     #[test]

@@ -15,15 +15,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letters::DeadLetters;
-use super::intake::{Arrival, Intake, Stage};
+use super::intake::{Arrival, IN_HAND_MAX, Intake, Stage};
 use super::message::{BATCH, BATCH_LEN_MAX, Notes, encode_batch};
 use super::publisher::{Message, Publisher, Unconfirmed, persistent};
 use super::topology::Topology;
 
 const PUBLISH: &str = "hand buy requests over";
 const SETTLE: &str = "settle a batch of buy requests";
-/// Of a shard one batch is decided while the gate is asked about the next and people are told of the one before.
-const LANES_OF_A_SHARD: usize = 3;
 /// The parts of a split batch that are under way at a time.
 const PARTS_UNDER_WAY: usize = 64;
 /// After a delivery could not be settled, so that it does not come again in a busy loop.
@@ -70,7 +68,7 @@ impl RequestQueue for RabbitQueue {
     }
 
     fn lanes(&self) -> usize {
-        self.routes.topology.shards() * LANES_OF_A_SHARD
+        self.routes.topology.shards() * IN_HAND_MAX
     }
 
     async fn next(&self) -> Option<Box<dyn Delivery>> {

@@ -128,7 +128,7 @@ pub async fn newcomers_pass_in_order_up_to_the_limit(gate: Gate) {
     assert_eq!(gate.admit(6..=6).await, [false]);
 }
 
-/// "In flight by this very batch", or "he has a claim, or was in flight before".
+/// "In flight by this very batch", or "may have a claim": then he has one, or was in flight before.
 pub async fn who_is_new_is_told_from_who_is_known(gate: Gate) {
     use Passage::{Full, Known, New};
     gate.gate.top_up(SALE, &reserved(1..=1)).await.unwrap();

@@ -110,6 +110,7 @@ marks! {
         CommitFailed "a commit fails without effect",
         CommitAnswerLost "a commit succeeds, its answer is lost",
         CommitConflict "a commit meets a changed claim",
+        NewcomerHasClaim "a commit makes a claim that is there",
         LockTimedOut "a lock is waited for too long",
         TransactionTooOld "a transaction lasts too long",
         PublishLost "a batch is lost before it is durable",

@@ -23,7 +23,7 @@ const SKEW_MAX_MS: u32 = 250;
 pub(super) enum GateKind {
     /// It counts, and has the faults of the run.
     Counts,
-    /// It lets everybody through.
+    /// It lets everybody through, and takes him for new.
     PassesEverybody,
     /// It counts, and forgets everything each second.
     ForgetsEachSecond,
@@ -101,7 +101,7 @@ impl Plan {
             gate: [
                 GateKind::Counts,
                 GateKind::Counts,
-                GateKind::Counts,
+                GateKind::PassesEverybody,
                 GateKind::PassesEverybody,
                 GateKind::ForgetsEachSecond,
             ][dice.index(5)],

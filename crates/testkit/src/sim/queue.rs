@@ -173,6 +173,10 @@ impl Delivery for SimDelivery {
         self.is_redelivered
     }
 
+    async fn take_turn(&self) {}
+
+    fn end_turn(&self) {}
+
     async fn ack(self: Box<Self>) -> PortResult<()> {
         let settled = self.settle("acknowledging", |state, at| {
             state.hear_ack(&self.batch, self.handed_out_at);

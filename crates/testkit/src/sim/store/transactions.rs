@@ -97,6 +97,9 @@ impl SimStore {
         if let Err(refusal) = written {
             let mark = match refusal {
                 Refusal::Killed => Mark::TransactionTooOld,
+                Refusal::Changed if write.changes.iter().all(|change| change.from.is_none()) => {
+                    Mark::NewcomerHasClaim
+                }
                 Refusal::Changed => Mark::CommitConflict,
             };
             self.world.state().mark(mark);
