@@ -1,13 +1,16 @@
-//! A settlement and a payment step that meet on one claim.
+//! A transaction of a sale and a payment step that meet on one claim.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use miaosha_app::ports::PortError;
 use miaosha_domain::claim::ClaimStatus;
+use miaosha_domain::decide::{Ask, Decision, decide};
 use miaosha_domain::sale::Terms;
 use miaosha_domain::settle::settle;
 use miaosha_testkit::contract::run;
-use miaosha_testkit::contract::scene::{self, TERMS, user};
+use miaosha_testkit::contract::scene::{self, SALE, TERMS, user};
 
 use crate::database::{TestDatabase, stores_of};
 
@@ -58,5 +61,35 @@ fn a_payment_step_waits_for_a_settlement_that_ends_its_claim() {
         .await;
         committed.unwrap();
         assert_eq!(step.claim().status, ClaimStatus::Expired);
+    });
+}
+
+/// So it is with a batch whose people are taken for new, while one of them is paying. The step never waits for the sale.
+#[test]
+fn a_claim_that_is_there_and_held_by_a_payment_step_cannot_be_made_again_and_nothing_is_written() {
+    run(async {
+        let database = TestDatabase::migrated().await;
+        let stores = stores_of(Arc::new(database.connect().await), Box::new(()));
+        scene::open_sale(&stores, 9, TERMS).await;
+        scene::ask(&stores, 1..2).await;
+        let before = scene::book(&stores).await;
+
+        let step = scene::lock_claim(&stores, user(1)).await;
+        let tx = scene::lock(&stores).await;
+        let batch = [2, 1, 3].map(|raw| Ask { user: user(raw), quantity: 1 });
+        let mut book = tx.book();
+        let decision = decide(SALE, &tx.terms(), &mut book, &batch, &HashMap::new(), tx.now());
+        let Decision::Decided { made, .. } = decision else { panic!("the sale is open") };
+        assert_eq!(made.len(), 3);
+        let (committed, ()) =
+            futures_util::future::join(tx.commit(book, &made), scene::commit_paying(step)).await;
+        assert!(matches!(committed, Err(PortError::Retryable { .. })), "{committed:?}");
+
+        assert_eq!(scene::book(&stores).await, before);
+        let paying = scene::claim(&stores, user(1)).await.unwrap();
+        assert_eq!((paying.status, paying.rev), (ClaimStatus::Paying, 2));
+        let made: Vec<_> = scene::ask(&stores, 1..4).await.iter().map(|claim| claim.user).collect();
+        assert_eq!(made, [user(2), user(3)]);
+        scene::assert_sound(&stores).await;
     });
 }
