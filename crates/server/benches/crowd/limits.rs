@@ -19,7 +19,7 @@ use crate::stage::{Needs, SOCKETS_PER_PROCESS, Stage};
 use crate::usage::approximate;
 
 /// Enough push processes to use a group up: what its memory holds is a little less than what their files allow.
-const PROCESSES_PER_GIB: f64 = 17.0;
+const PROCESSES_PER_GIB: f64 = 21.0;
 const QUICK_MIB: u32 = 128;
 
 /// Fill memory control groups of several sizes with sockets, and see that nobody is lost at the limit.
