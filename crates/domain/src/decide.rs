@@ -63,12 +63,12 @@ impl Decision {
 
 /// Decides a batch under the sale's lock.
 ///
-/// `existing` holds the claims of the batch's people, read after the lock was taken. (Or it is empty
-/// on the assumption that nobody has one, and then the commit must refuse if somebody has.) Whoever has one keeps it. Each
-/// of the others, in the order of the batch, gets a reservation while a unit is free and nobody stands by, else
-/// standby while that is open, else a rejection. The window is not judged here: what was accepted in time is decided
-/// however late. After a close everybody without a claim is rejected. A pause ends with the sale: it could not be
-/// resumed any more, and what was parked would stay so for ever.
+/// `existing` holds the claims of the batch's people, read after the lock was taken; or it is empty because nobody is
+/// thought to have one, and then the commit must refuse if somebody has. Whoever has one keeps it. Each of the others, in
+/// the order of the batch, gets a reservation while a unit is free and nobody stands by, else standby while that is open,
+/// else a rejection. The window is not judged here: what was accepted in time is decided however late. After a close
+/// everybody without a claim is rejected. A pause ends with the sale: it could not be resumed any more, and what was
+/// parked would stay so for ever.
 ///
 /// `book` is changed, with a new version, only if a claim is made. Deciding the same batch again, with the claims it
 /// made in `existing`, changes nothing and answers the same (but for rejections when units have come back).

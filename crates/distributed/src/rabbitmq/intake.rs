@@ -48,7 +48,7 @@ pub(super) struct Arrival {
     /// The line it belongs to, which is its shard.
     pub(super) line: usize,
     connection: u64,
-    /// Counts what its line has handed out; there is none before the first time.
+    /// Its number among those that its line has handed out, from the first time on.
     handed_out: Option<u64>,
 }
 
