@@ -9,8 +9,10 @@ use tracing::{debug, warn};
 use crate::ports::{PortResult, Ports, Turns};
 use crate::verify_sale::verify_sale;
 
-/// How often sales are recounted.
-pub const AUDIT_EVERY: Duration = Duration::from_mins(1);
+/// How often sales are recounted, unless that takes long.
+const AUDIT_EVERY: Duration = Duration::from_mins(1);
+/// Of so many parts of a process' time, recounting takes one at most.
+const TIME_PARTS: u32 = 20;
 /// For how long nobody else recounts: shorter than until the same process asks again, which is then free to take the next turn.
 const TURN_LASTS: Duration = Duration::from_secs(55);
 const WORK: &str = "audit";
@@ -22,10 +24,16 @@ pub struct Auditor {
     unsettled: HashSet<SaleId>,
 }
 
+/// How long to wait after a round that took so long: a minute, or longer, so that recounting takes at most a twentieth of a
+/// process' time however many claims there are.
+pub fn pause_after(took: Duration) -> Duration {
+    AUDIT_EVERY.max(took * (TIME_PARTS - 1))
+}
+
 impl Auditor {
     /// Recounts each sale in which somebody has a claim, unless it is another process' turn: those that may still change by
-    /// themselves, and once more those that have settled since the last round. Call it once in [`AUDIT_EVERY`] in each
-    /// process; without `turns`, a process is alone. A process that dies in its turn leaves out at most one round. Returns
+    /// themselves, and once more those that have settled since the last round. Call it in each process, with
+    /// [`pause_after`] between; without `turns`, a process is alone. A process that dies in its turn leaves out at most one round. Returns
     /// the sales that were recounted.
     ///
     /// # Errors
@@ -105,6 +113,12 @@ mod tests {
         assert_eq!(recounted(Some(&nobody_says)), [sale_id()]);
         assert_eq!(nobody_says.1.into_inner(), [("audit".to_owned(), TURN_LASTS)]);
         assert!(TURN_LASTS < AUDIT_EVERY, "else the same process would find its own turn");
+    }
+
+    #[test]
+    fn recounting_takes_at_most_a_twentieth_of_the_time() {
+        assert_eq!(pause_after(Duration::from_secs(3)), AUDIT_EVERY);
+        assert_eq!(pause_after(Duration::from_secs(10)), Duration::from_secs(190));
     }
 
     #[test]

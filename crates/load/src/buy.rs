@@ -54,7 +54,7 @@ pub(crate) fn run(args: &BuyArgs) -> anyhow::Result<Verdict> {
         keep_last_answers: outcomes_file.is_some(),
         ended: AtomicU64::new(0),
     });
-    let (tally, interrupted) = drive(args, &run, TcpDial(address))?;
+    let (tally, interrupted) = drive(args, &run, TcpDial { address, source: None })?;
 
     let elapsed = tally.last_result_at.unwrap_or_default();
     let ended_by =

@@ -18,6 +18,7 @@ pub(crate) use tally::CrowdCounts;
 pub(crate) use upgrade::upgrade_request;
 
 use crate::latency::Latency;
+use crate::source::choose_port_late;
 use crate::tokens::Tokens;
 use end::{End, Malformed};
 use frame::{FRAME_LEN_MAX, Frame, PONG, next_frame, write_pong, write_text};
@@ -213,6 +214,7 @@ impl<A: Audience> Crowd<A> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
         if !self.plan.sources.is_empty() {
             let source = self.plan.sources[number % self.plan.sources.len()];
+            choose_port_late(&socket)?;
             socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
         }
         match socket.connect(&address.into()) {

@@ -12,15 +12,16 @@ pub(crate) use call::SignedCall;
 pub(crate) use response::Response;
 pub(crate) use target::Target;
 
+use crate::source::choose_port_late;
 use response::Malformed;
 use serde::Serialize;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Fits the answers of the site's calls in one read.
@@ -35,13 +36,28 @@ pub(crate) trait Dial {
 
 /// Opens TCP connections to one address.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TcpDial(pub(crate) SocketAddr);
+pub(crate) struct TcpDial {
+    pub(crate) address: SocketAddr,
+    /// The own address to connect from; None leaves the choice to the system.
+    pub(crate) source: Option<IpAddr>,
+}
 
 impl Dial for TcpDial {
     type Stream = TcpStream;
 
     async fn dial(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect(self.0).await?;
+        let stream = match self.source {
+            None => TcpStream::connect(self.address).await?,
+            Some(source) => {
+                let socket = match source {
+                    IpAddr::V4(_) => TcpSocket::new_v4()?,
+                    IpAddr::V6(_) => TcpSocket::new_v6()?,
+                };
+                choose_port_late(&socket)?;
+                socket.bind(SocketAddr::new(source, 0))?;
+                socket.connect(self.address).await?
+            }
+        };
         stream.set_nodelay(true)?;
         Ok(stream)
     }
@@ -180,6 +196,23 @@ impl FailureKind {
             Self::Cut => "cut",
             Self::Malformed => "malformed",
             Self::Timeout => "timeout",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_connection_comes_from_the_source_it_is_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        for (source, expected) in [(None, [127, 0, 0, 1]), (Some([127, 0, 0, 9].into()), [127, 0, 0, 9])] {
+            let _stream = TcpDial { address, source }.dial().await.unwrap();
+            let (_, peer) = listener.accept().await.unwrap();
+            assert_eq!(peer.ip(), IpAddr::from(expected));
         }
     }
 }

@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod sale;
 mod sockets;
+mod source;
 mod tokens;
 mod worker;
 

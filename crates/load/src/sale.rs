@@ -125,7 +125,7 @@ async fn look_at_sale(
     let mut request = Vec::new();
     SignedCall::get(general, &format!("/api/v1/sales/{}", args.crowd.sale)).write(token, &mut request);
     let asked = Instant::now();
-    let answer = Client::new(TcpDial(address)).exchange(&request, args.timeout).await;
+    let answer = Client::new(TcpDial { address, source: None }).exchange(&request, args.timeout).await;
     let answer = answer.map_err(|failure| anyhow!("{general} does not answer: {}", failure.kind.name()))?;
     if answer.http_status != 200 {
         bail!("{general} answers {} when asked for sale {}", answer.http_status, args.crowd.sale);

@@ -10,21 +10,16 @@ mod words;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
-use miaosha_app::Ports;
-use miaosha_app::board::{Board, BoardSale, News};
+use miaosha_app::board::{BoardSale, News};
 use miaosha_app::follow::Listener;
 use miaosha_app::ports::PortError;
-use miaosha_domain::ids::UserId;
-use miaosha_push::{Ack, Admission, Application, ClientEvent, ConnectRequest, Server};
+use miaosha_domain::ids::{SaleId, UserId};
+use miaosha_push::{Ack, Admission, Application, ClientEvent, ConnectRequest, Server, SocketId};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-use crate::claim_reader::ClaimReader;
-use crate::last_write::RecentWriters;
-use crate::tokens::Keyring;
 use crate::web::Web;
 pub use teller::Teller;
 
@@ -36,13 +31,8 @@ pub const NAMESPACE: &str = "/";
 /// What sockets are served with.
 #[derive(Clone)]
 pub struct Live {
-    ports: Ports,
-    board: Arc<Board>,
-    claims: Arc<ClaimReader>,
-    writers: Arc<RecentWriters>,
-    keyring: Arc<Keyring>,
+    web: Arc<Web>,
     runtime: Handle,
-    tracker: TaskTracker,
     /// Set once the push server has started; news before that has nobody to hear it.
     server: Arc<OnceLock<Server>>,
     news: mpsc::Sender<News>,
@@ -51,20 +41,11 @@ pub struct Live {
 impl Live {
     /// A bridge to this site, and the teller that must run for its news to go out. What it is asked is answered by tasks of
     /// `runtime`, tracked by the tracker that the site was given.
-    pub fn new(web: &Web, runtime: Handle) -> (Self, Teller) {
-        let (ports, board, keyring) = (web.ports.clone(), web.board.clone(), web.keyring.clone());
-        let (claims, writers, tracker) = (web.claims.clone(), web.writers.clone(), web.tasks.clone());
+    pub fn new(web: &Arc<Web>, runtime: Handle) -> (Self, Teller) {
         let (news, waiting) = mpsc::channel(NEWS_WAITING_MAX);
         let server = Arc::new(OnceLock::new());
-        let teller = Teller::new(
-            ports.clone(),
-            board.clone(),
-            claims.clone(),
-            Arc::clone(&keyring),
-            Arc::clone(&server),
-            waiting,
-        );
-        (Self { ports, board, claims, writers, keyring, runtime, tracker, server, news }, teller)
+        let teller = Teller::new(web, Arc::clone(&server), waiting);
+        (Self { web: Arc::clone(web), runtime, server, news }, teller)
     }
 
     /// Gives the push server that this bridge is the application of.
@@ -74,42 +55,75 @@ impl Live {
         }
     }
 
-    /// Answers `watch` and `lookup` of somebody signed in, who may have a claim: at once if this node knows it, which it
-    /// does for a crowd that connects before the opening, else when it is known.
-    fn answer_with_claim(&self, server: &Server, ask: Ask, user: UserId, sale: Arc<BoardSale>, ack: Ack) {
+    /// Answers at once if this node knows all it takes, as it does for a crowd that connects before the opening, else when it
+    /// is known.
+    fn answer_when_known(&self, server: &Server, question: Question, sale: SaleId) {
         let (server, this) = (server.clone(), self.clone());
-        let answer = async move {
-            let last_write = this.writers.last_write(user, this.ports.clock.now());
-            let found = this.claims.look_up(&sale, user, last_write).await;
-            let now = this.ports.clock.now();
-            let words = match found {
-                Ok(view) => {
-                    let claim = words::claim(&view, &this.keyring, now);
-                    match ask {
-                        Ask::Watch => words::watched(&sale, Some(&claim), now),
-                        Ask::Lookup => claim,
-                    }
-                }
-                Err(error) => {
-                    warn!(sale = %sale.sale.id, %error, "a look-up over a socket failed");
-                    words::problem(if matches!(error, PortError::Overloaded { .. }) {
-                        "overloaded"
-                    } else {
-                        "unavailable"
-                    })
-                }
+        let mut answer = Box::pin(async move {
+            let words = match this.web.require_sale(sale).await {
+                Ok(sale) => this.answer_about(&server, &question, &sale).await,
+                Err(problem) => Some(words::problem(problem.code().name())),
             };
-            server.acknowledge(ack, &[&words]);
-        };
-        let mut answer = Box::pin(answer);
+            if let Some((ack, words)) = question.ack.zip(words) {
+                server.acknowledge(ack, &[&words]);
+            }
+        });
         let is_answered = {
             let _entered = self.runtime.enter();
             (&mut answer).now_or_never().is_some()
         };
         if !is_answered {
-            drop(self.tracker.spawn_on(answer, &self.runtime));
+            drop(self.web.tasks.spawn_on(answer, &self.runtime));
         }
     }
+
+    /// What to answer, if anybody waits for it.
+    async fn answer_about(
+        &self,
+        server: &Server,
+        question: &Question,
+        sale: &Arc<BoardSale>,
+    ) -> Option<String> {
+        // First, so that what changes after the answer is heard.
+        if question.ask == Ask::Watch {
+            server.join(question.socket, &words::room(sale.sale.id));
+        }
+        question.ack?;
+        let Some(user) = question.user else {
+            return Some(match question.ask {
+                Ask::Watch => words::watched(sale, None, self.web.ports.clock.now()),
+                Ask::Lookup => words::problem("unauthenticated"),
+            });
+        };
+        let last_write = self.web.writers.last_write(user, self.web.ports.clock.now());
+        let found = self.web.claims.look_up(sale, user, last_write).await;
+        let now = self.web.ports.clock.now();
+        Some(match found {
+            Ok(view) => {
+                let claim = words::claim(&view, &self.web.keyring, now);
+                match question.ask {
+                    Ask::Watch => words::watched(sale, Some(&claim), now),
+                    Ask::Lookup => claim,
+                }
+            }
+            Err(error) => {
+                warn!(sale = %sale.sale.id, %error, "a look-up over a socket failed");
+                let is_overloaded = matches!(error, PortError::Overloaded { .. });
+                words::problem(if is_overloaded { "overloaded" } else { "unavailable" })
+            }
+        })
+    }
+}
+
+/// What a socket asks about a sale.
+#[derive(Clone, Copy)]
+struct Question {
+    ask: Ask,
+    socket: SocketId,
+    /// Who asks, if signed in.
+    user: Option<UserId>,
+    /// What to answer with, if the client waits for it.
+    ack: Option<Ack>,
 }
 
 /// What a client asks for with an acknowledgement.
@@ -138,7 +152,7 @@ fn answer(server: &Server, ack: Option<Ack>, words: &str) {
 impl Application for Live {
     /// Anonymous sockets may watch; a token that is not valid is refused.
     fn connect(&self, server: &Server, request: &ConnectRequest<'_>) -> Admission {
-        let now = self.ports.clock.now();
+        let now = self.web.ports.clock.now();
         let auth = match request.auth.map(|json| serde_json::from_str::<Auth>(json.get())) {
             None => Auth { token: None },
             Some(Ok(auth)) => auth,
@@ -146,12 +160,12 @@ impl Application for Live {
         };
         let tag = match auth.token {
             None => None,
-            Some(token) => match self.keyring.verify_session(&token, now) {
+            Some(token) => match self.web.keyring.verify_session(&token, now) {
                 Ok(session) => Some(session.user.get()),
                 Err(_) => return Admission::Refuse { reason_json: words::refusal("unauthenticated") },
             },
         };
-        server.emit(request.socket, "clock", &[&words::clock(&self.board, now)]);
+        server.emit(request.socket, "clock", &[&words::clock(&self.web.board, now)]);
         Admission::Accept { tag }
     }
 
@@ -166,22 +180,11 @@ impl Application for Live {
         let Some(Subject { sale }) = subject else {
             return answer(server, event.ack, &words::problem("invalid_body"));
         };
-        let Some(sale) = sale.parse().ok().and_then(|id| self.board.lookup(id)) else {
+        let Ok(sale) = sale.parse() else {
             return answer(server, event.ack, &words::problem("no_such_sale"));
         };
-        if ask == Ask::Watch {
-            server.join(event.socket, &words::room(sale.sale.id));
-        }
-        let Some(ack) = event.ack else { return };
         let user = event.tag.and_then(|tag| UserId::new(tag).ok());
-        match (ask, user) {
-            (_, Some(user)) => self.answer_with_claim(server, ask, user, sale, ack),
-            (Ask::Watch, None) => {
-                let now = self.ports.clock.now();
-                server.acknowledge(ack, &[&words::watched(&sale, None, now)]);
-            }
-            (Ask::Lookup, None) => server.acknowledge(ack, &[&words::problem("unauthenticated")]),
-        }
+        self.answer_when_known(server, Question { ask, socket: event.socket, user, ack: event.ack }, sale);
     }
 }
 

@@ -175,7 +175,6 @@ impl Problem {
     }
 
     /// Why.
-    #[cfg(test)]
     pub(crate) const fn code(&self) -> ProblemCode {
         self.code
     }

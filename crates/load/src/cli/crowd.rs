@@ -31,8 +31,8 @@ pub(crate) struct CrowdArgs {
     #[arg(long)]
     pub(crate) pin: bool,
 
-    /// Own addresses to connect from, `A` or `A..B`, taken in turn; each serves about as many sockets as there are
-    /// ephemeral ports (28,000) [default: the system's choice]
+    /// Own addresses to connect from, `A` or `A..B`, taken in turn, also by the calls of a sale; each serves about as many
+    /// connections as there are ephemeral ports (28,000) [default: the system's choice]
     #[arg(long, value_name = "A..B")]
     pub(crate) sources: Option<Sources>,
 

@@ -106,7 +106,8 @@ pub(crate) fn bind_to(core: usize) -> anyhow::Result<()> {
     sched_setaffinity(None, &cores).with_context(|| format!("cannot bind a process to core {core}"))
 }
 
-/// A source that was chosen before the connection has each port once; else once for each address connected to.
+/// Each port serves once for a source and an address connected to. Of such pairs there are at least as many as of the one
+/// or the other, as both are taken in turn.
 fn require_ports(
     count: usize,
     ports: usize,
@@ -114,7 +115,7 @@ fn require_ports(
     endpoints: &[Endpoint],
 ) -> anyhow::Result<()> {
     let targets: BTreeSet<SocketAddr> = endpoints.iter().map(|endpoint| endpoint.address).collect();
-    let room = if sources.is_empty() { ports * targets.len() } else { ports * sources.len() };
+    let room = ports * targets.len().max(sources.len());
     if count > room {
         let needed = count.div_ceil(ports);
         bail!(
@@ -144,20 +145,21 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_source_address_serves_as_many_sockets_as_there_are_ports() {
+    fn a_port_serves_once_for_two_addresses() {
         assert_eq!(
             (ports_len("32768\t60999\n"), ports_len("9 1"), ports_len("x")),
             (Some(28_232), None, None)
         );
         let endpoint = |port| Endpoint { address: ([127, 0, 0, 1], port).into(), upgrade: String::new() };
-        let sources: Vec<IpAddr> = vec![[127, 0, 0, 2].into(), [127, 0, 0, 3].into()];
+        let sources: Vec<IpAddr> = (2..5).map(|last| [127, 0, 0, last].into()).collect();
         let endpoints = [endpoint(1), endpoint(2), endpoint(2)];
         for (count, sources, is_enough) in [
             (200, &[][..], true),
             (201, &[], false),
-            (200, &sources, true),
-            (201, &sources, false),
-            (100, &sources[..1], true),
+            (200, &sources[..1], true),
+            (201, &sources[..1], false),
+            (300, &sources, true),
+            (301, &sources, false),
         ] {
             assert_eq!(
                 require_ports(count, 100, sources, &endpoints).is_ok(),

@@ -5,7 +5,7 @@ use crate::http::{Client, SignedCall, TcpDial};
 use crate::tokens::Tokens;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,10 +25,17 @@ pub(crate) struct Calls {
     pub(super) timeout: Duration,
 }
 
-/// Works until it is dropped. Must not be dropped within a call of which the outcome matters.
-pub(super) async fn work(office: Rc<RefCell<Office>>, calls: Rc<Calls>, tokens: Arc<Tokens>) {
-    let mut buying = Client::new(TcpDial(calls.buy_address));
-    let mut general = calls.general_address.map(|address| Client::new(TcpDial(address)));
+/// Works until it is dropped. Must not be dropped within a call of which the outcome matters. `source` is the own address to
+/// connect from, if not the system's choice.
+pub(super) async fn work(
+    office: Rc<RefCell<Office>>,
+    calls: Rc<Calls>,
+    source: Option<IpAddr>,
+    tokens: Arc<Tokens>,
+) {
+    let client = |address| Client::new(TcpDial { address, source });
+    let mut buying = client(calls.buy_address);
+    let mut general = calls.general_address.map(client);
     let wake = Rc::clone(&office.borrow().wake);
     let mut request = Vec::new();
     loop {

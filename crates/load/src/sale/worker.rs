@@ -61,14 +61,17 @@ pub(crate) fn work(task: SaleTask, tokens: Option<Tokens>, orders: Orders) -> an
     let first = task.crowd.first_member;
     let pays = |person: usize| is_payer(first + person, task.payers_per_mille);
     let office = Rc::new(RefCell::new(Office::new(task.crowd.members_len, pays, opening)));
+    let sources = task.crowd.sources.clone();
     let Listening { thread, news, counts } =
         ears::listen(task.crowd, Arc::clone(&tokens), Arc::clone(&is_stopped))?;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let calls = Rc::new(task.calls);
         let mut clerks = JoinSet::new();
-        for _ in 0..task.connections {
-            clerks.spawn_local(clerk::work(Rc::clone(&office), Rc::clone(&calls), Arc::clone(&tokens)));
+        for number in first..first + task.connections {
+            let source = number.checked_rem(sources.len()).map(|turn| sources[turn]);
+            let (office, calls, tokens) = (Rc::clone(&office), Rc::clone(&calls), Arc::clone(&tokens));
+            clerks.spawn_local(clerk::work(office, calls, source, tokens));
         }
         let served = serve(&office, news, &mut clerks, &counts, &is_stopped).await;
         clerks.shutdown().await;

@@ -20,6 +20,8 @@ use crate::usage::approximate;
 
 /// Enough push processes to use a group up: what its memory holds is a little less than what their files allow.
 const PROCESSES_PER_GIB: f64 = 21.0;
+const HEAD: &str =
+    "    MiB processes    asked     held  refused   failed     lost    heard  killed  used, MiB";
 const QUICK_MIB: u32 = 128;
 
 /// Fill memory control groups of several sizes with sockets, and see that nobody is lost at the limit.
@@ -65,7 +67,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Filled> {
     for _ in 0..options.common.runs() {
         for limit_mib in sizes {
             eprintln!("crowd: limits, {limit_mib} MiB");
-            rows.push(fill(*limit_mib, &options.pace)?);
+            let row = fill(*limit_mib, &options.pace)?;
+            // A run takes long, and the next may fail.
+            eprint!("{HEAD}\n{row}");
+            rows.push(row);
         }
     }
     Ok(Filled { rows })
@@ -78,7 +83,7 @@ fn fill(limit_mib: u32, pace: &Pace) -> anyhow::Result<Row> {
     let processes = (f64::from(limit_mib) / 1024.0 * PROCESSES_PER_GIB).ceil() as u16;
     let asked = u32::from(processes) * SOCKETS_PER_PROCESS;
     require_memory(asked)?;
-    let push_place = Place { groups: group.entrances(), ..Place::default() };
+    let push_place = Place { groups: vec![group.entrances()], ..Place::default() };
     let stage = Stage::set(&Needs { push: processes, people: asked, push_place })?;
     let (urls, tokens) = (stage.push_urls(), stage.tokens());
     let sale = stage.plan_sale(1, 1, pace.until_opening(asked), Duration::from_mins(10))?;
@@ -127,22 +132,23 @@ impl Report for Filled {
     }
 }
 
-impl fmt::Display for Filled {
+impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit_mib, processes, asked, held, refused, failed, lost, heard_opening, .. } = self;
+        let used_mib = self.used_at_most_gib * 1_024.0;
         writeln!(
             f,
-            "    MiB processes    asked     held  refused   failed     lost    heard  killed  used, MiB"
-        )?;
-        for row in &self.rows {
-            let Row { limit_mib, processes, asked, held, refused, failed, lost, heard_opening, .. } = row;
-            let used_mib = row.used_at_most_gib * 1_024.0;
-            writeln!(
-                f,
-                "{limit_mib:>7} {processes:>9} {asked:>8} {held:>8} {refused:>8} {failed:>8} {lost:>8} \
-                 {heard_opening:>8} {:>7} {used_mib:>10.0}",
-                row.killed
-            )?;
-        }
+            "{limit_mib:>7} {processes:>9} {asked:>8} {held:>8} {refused:>8} {failed:>8} {lost:>8} {heard_opening:>8} \
+             {:>7} {used_mib:>10.0}",
+            self.killed
+        )
+    }
+}
+
+impl fmt::Display for Filled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEAD}")?;
+        self.rows.iter().try_for_each(|row| write!(f, "{row}"))?;
         let held: u64 = self.rows.iter().map(|row| row.held).sum();
         let memory: f64 = self.rows.iter().map(|row| f64::from(row.limit_mib) * 1_048_576.0).sum();
         writeln!(f, "{:.0} B of the limit for each socket held", memory / approximate(held.max(1)))?;

@@ -17,6 +17,7 @@ mod opening;
 mod peers;
 mod report;
 mod sale;
+mod scaling;
 #[path = "../support/spread.rs"]
 #[expect(dead_code, reason = "another benchmark uses the rest of it")]
 mod spread;
@@ -37,7 +38,7 @@ use crate::report::Output;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Measure a site's sockets: what an idle one costs, how soon all hear an opening, how many fit, whether newcomers disturb
-/// those who are there, and how long a whole sale takes.
+/// those who are there, what several small servers do, and how long a whole sale takes.
 ///
 /// Exit code: 0 the aim was reached, 1 it was not, 2 nothing could be measured.
 #[derive(Debug, Parser)]
@@ -57,6 +58,7 @@ enum Command {
     Held(held::Options),
     Storm(storm::Options),
     Limits(limits::Options),
+    Scaling(scaling::Options),
     Sale(sale::Options),
     /// A server of other people, started by the others.
     #[command(hide = true)]
@@ -113,6 +115,7 @@ fn run(command: &Command) -> anyhow::Result<bool> {
         Command::Held(options) => with_output(&options.common, || held::run(options)),
         Command::Storm(options) => with_output(&options.common, || storm::run(options)),
         Command::Limits(options) => with_output(&options.common, || limits::run(options)),
+        Command::Scaling(options) => with_output(&options.common, || scaling::run(options)),
         Command::Sale(options) => with_output(&options.common, || sale::run(options)),
         Command::Peer => peers::socketioxide::serve().map(|()| true),
     }

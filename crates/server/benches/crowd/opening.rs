@@ -67,6 +67,11 @@ struct Server {
 }
 
 impl Pace {
+    /// So many sockets a second.
+    pub(crate) fn of(connect_rate: u32) -> Self {
+        Self { connect_rate }
+    }
+
     pub(crate) fn rate(&self) -> u32 {
         self.connect_rate
     }

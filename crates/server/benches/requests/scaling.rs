@@ -134,7 +134,7 @@ impl Scene<'_> {
 
     /// A publisher that knows that the sale is full.
     fn start(&self, group: &ControlGroup, cores: &[u16]) -> anyhow::Result<Node> {
-        let place = Place { cores: cores.to_vec(), groups: group.entrances(), ..Place::default() };
+        let place = Place { cores: cores.to_vec(), groups: vec![group.entrances()], ..Place::default() };
         let publisher = self.stage.start("publisher", place)?;
         self.stage.ask_until(&publisher, self.sale, "sold_out")?;
         Ok(publisher)

@@ -45,7 +45,7 @@ pub(crate) fn measure(options: &SmallOptions) -> anyhow::Result<Report> {
     bind_to(OTHER_CORE)?;
     let stage = Stage::set()?;
     let consumer = stage.start("consumer", Place::default())?;
-    let place = Place { groups: group.entrances(), ..Place::on(MEASURED_CORE) };
+    let place = Place { groups: vec![group.entrances()], ..Place::on(MEASURED_CORE) };
     let publisher = stage.start("publisher", place)?;
     let processes = [named("publisher", &publisher)?, named("consumer", &consumer)?];
 

@@ -1,10 +1,10 @@
 //! The consumer: decides, expires, promotes, finishes payments, audits.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use miaosha_app::Ports;
-use miaosha_app::audit_sales::{AUDIT_EVERY, Auditor};
+use miaosha_app::audit_sales::{Auditor, pause_after};
 use miaosha_app::decide_batch::decide_batch;
 use miaosha_app::ports::Turns;
 use miaosha_app::reconcile_payments::reconcile_payments;
@@ -27,7 +27,7 @@ pub(crate) fn start(tasks: &Tasks, node: &Node) {
     tasks.spawn_until_shutdown("wake", wake(ports.clone()));
     tasks.spawn_until_shutdown("sweep", sweep_each_second(ports.clone()));
     tasks.spawn_until_shutdown("reconcile", reconcile_each_second(ports.clone()));
-    let audit = audit_each_minute(ports.clone(), node.turns(), node.number.into());
+    let audit = audit_by_and_by(ports.clone(), node.turns(), node.number.into());
     tasks.spawn_until_shutdown("audit", audit);
 }
 
@@ -68,12 +68,13 @@ async fn reconcile_each_second(ports: Ports) {
     }
 }
 
-async fn audit_each_minute(ports: Ports, turns: Option<Arc<dyn Turns>>, holder: u64) {
+async fn audit_by_and_by(ports: Ports, turns: Option<Arc<dyn Turns>>, holder: u64) {
     let mut auditor = Auditor::default();
     loop {
+        let began = Instant::now();
         if let Err(error) = auditor.audit(&ports, turns.as_deref(), holder).await {
             warn!(%error, "the audit did not run");
         }
-        ports.clock.sleep(AUDIT_EVERY).await;
+        ports.clock.sleep(pause_after(began.elapsed())).await;
     }
 }

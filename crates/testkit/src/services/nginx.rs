@@ -175,7 +175,7 @@ fn upstreams(fleet: &Fleet) -> anyhow::Result<String> {
 }
 
 fn upstream(text: &mut String, name: &str, servers: &[SocketAddr]) -> anyhow::Result<()> {
-    writeln!(text, "upstream {name} {{\nzone {name} 64k;")?;
+    writeln!(text, "upstream {name} {{\nzone {name} 256k;")?;
     for server in servers {
         writeln!(text, "server {server} max_fails=2 fail_timeout=2s;")?;
     }

@@ -33,8 +33,9 @@ pub struct Place {
     pub cores: Vec<u16>,
     /// Of several processes, each is bound to one of the cores, in turn, instead of all of them.
     pub takes_turns: bool,
-    /// The control groups that it is in from its beginning: the file `cgroup.procs` of each.
-    pub groups: Vec<PathBuf>,
+    /// The control groups that it is in from its beginning: the file `cgroup.procs` of each. Of several processes, each has
+    /// one of these lists, in turn.
+    pub groups: Vec<Vec<PathBuf>>,
     /// How much it gives way to others where the cores are wanted by more than there are: its `nice` value.
     pub nice: u8,
 }
@@ -47,8 +48,11 @@ impl Place {
 
     /// Where the process of this number runs, of several that have this place.
     pub(crate) fn of(&self, number: usize) -> Self {
-        let core = number.checked_rem(self.cores.len()).filter(|_| self.takes_turns);
-        Self { cores: core.map_or_else(|| self.cores.clone(), |turn| vec![self.cores[turn]]), ..self.clone() }
+        fn own<T: Clone>(of_all: &[T], number: usize) -> Vec<T> {
+            of_all.iter().cycle().skip(number % of_all.len().max(1)).take(1).cloned().collect()
+        }
+        let cores = if self.takes_turns { own(&self.cores, number) } else { self.cores.clone() };
+        Self { cores, groups: own(&self.groups, number), ..self.clone() }
     }
 }
 
@@ -73,7 +77,7 @@ pub(crate) fn guarded_at(place: &Place, program: &str) -> Command {
         exec "$@""#;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "sh", "-c", EXEC_IF_PARENT_LIVES]);
-    command.arg(std::process::id().to_string()).args(&place.groups).arg("--");
+    command.arg(std::process::id().to_string()).args(place.groups.iter().flatten()).arg("--");
     if !place.cores.is_empty() {
         let cores: Vec<_> = place.cores.iter().map(u16::to_string).collect();
         command.args(["taskset", "--cpu-list", &cores.join(",")]);

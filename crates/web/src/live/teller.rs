@@ -17,6 +17,7 @@ use super::standby_calls::StandbyCalls;
 use super::{NAMESPACE, words};
 use crate::claim_reader::ClaimReader;
 use crate::tokens::Keyring;
+use crate::web::Web;
 
 /// Tells what it is given, one after the other.
 pub struct Teller {
@@ -30,15 +31,16 @@ pub struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(
-        ports: Ports,
-        board: Arc<Board>,
-        claims: Arc<ClaimReader>,
-        keyring: Arc<Keyring>,
-        server: Arc<OnceLock<Server>>,
-        waiting: mpsc::Receiver<News>,
-    ) -> Self {
-        Self { ports, board, claims, keyring, server, waiting, standby_calls: StandbyCalls::default() }
+    pub(super) fn new(web: &Web, server: Arc<OnceLock<Server>>, waiting: mpsc::Receiver<News>) -> Self {
+        Self {
+            ports: web.ports.clone(),
+            board: web.board.clone(),
+            claims: web.claims.clone(),
+            keyring: web.keyring.clone(),
+            server,
+            waiting,
+            standby_calls: StandbyCalls::default(),
+        }
     }
 
     /// Tells until every bridge is dropped.

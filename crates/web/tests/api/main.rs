@@ -10,6 +10,7 @@ mod fast_lane;
 mod idempotency;
 mod last_write;
 mod listener;
+mod live;
 mod operations;
 mod orders;
 mod pages;

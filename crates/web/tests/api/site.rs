@@ -27,7 +27,7 @@ use miaosha_embedded::{Embedded, SystemClock};
 use miaosha_web::tokens::Secret;
 use miaosha_web::{Argon2Passwords, Keyring, REQUEST_SECONDS_BUCKETS, Serves, Web, WebLimits, WebParts};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
@@ -73,6 +73,8 @@ pub(crate) struct Site {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) is_ready: Arc<AtomicBool>,
     pub(crate) tasks: TaskTracker,
+    /// Ends what reads from the database what other processes did.
+    pub(crate) following: AbortHandle,
     _running: JoinSet<()>,
     _directory: tempfile::TempDir,
 }
@@ -137,7 +139,7 @@ impl Site {
         let mut running = JoinSet::new();
         let mut follower = Follower::new(ports.clone(), board.clone(), Arc::new(Unheard));
         follower.catch_up().await.unwrap();
-        running.spawn(follower.run());
+        let following = running.spawn(follower.run());
         running.spawn(async move { desk.run(std::future::pending()).await });
         running.spawn(decide_all(ports.clone(), embedded));
         let router = web.router(Serves::EVERYTHING);
@@ -150,6 +152,7 @@ impl Site {
             keyring,
             is_ready,
             tasks,
+            following,
             _running: running,
             _directory: directory,
         }

@@ -35,8 +35,11 @@ export interface Live {
 }
 
 const ACK_TIMEOUT_MS = 4_000;
-const RECONNECT_FIRST_MS = 1_000;
-const RECONNECT_SPREAD_MS = 4_000;
+const LATER_FIRST_MS = 1_000;
+const LATER_SPREAD_MS = 4_000;
+
+/** Until something is tried again: not at the same moment by everybody. */
+const laterMs = () => LATER_FIRST_MS + Math.random() * LATER_SPREAD_MS;
 
 export function createLive(
   open: OpenSocket,
@@ -63,14 +66,25 @@ export function createLive(
   }
 
   async function watchOn(from: Socket, sale: string) {
-    const ack = await emitWithAck<WatchAck>(from, "watch", { sale });
-    if (from !== socket || ack?.state === undefined) return;
+    const ack = await emitWithAck<WatchAck | { code: string }>(from, "watch", { sale });
+    if (from !== socket) return;
+    if (ack === null || "code" in ack) {
+      // Whoever does not watch hears nothing, so ask again, unless there is nothing to hear.
+      if (ack?.code !== "no_such_sale") watchLater(from, sale);
+      return;
+    }
     dispatch(saleChanged({ ...ack, sale }));
     if (ack.standby) dispatch(standbyTicked({ ...ack.standby, sale }));
     if (!signed_in) return;
     const claim = ack.claim ?? (await lookUpOn(from, sale));
     if (claim && claim !== "refused" && from === socket)
       dispatch(claimReported({ ...claim, sale }));
+  }
+
+  function watchLater(on: Socket, sale: string) {
+    setTimeout(() => {
+      if (on === socket && on.connected) void watchOn(on, sale);
+    }, laterMs());
   }
 
   async function lookUpOn(from: Socket, sale: string): Promise<Claim | "refused" | null> {
@@ -85,10 +99,9 @@ export function createLive(
 
   function listen(to: Socket, token: string | null) {
     const reconnectLater = () => {
-      const delay_ms = RECONNECT_FIRST_MS + Math.random() * RECONNECT_SPREAD_MS;
       setTimeout(() => {
         if (to === socket) to.connect();
-      }, delay_ms);
+      }, laterMs());
     };
     to.on("connect", () => {
       dispatch(connected());
