@@ -24,13 +24,13 @@ const INSTANCES: [u16; 4] = [1, 2, 4, 8];
 const CORE_THOUSANDTHS: u32 = 100;
 const SOCKETS_OF_EACH: u32 = 2_500;
 const QUICK_SOCKETS_OF_EACH: u32 = 500;
-/// More than a tenth of a core takes in.
+/// A tenth of a core was seen to take in at least so many.
 const CONNECT_RATE_OF_EACH: u32 = 1_000;
 const KNOWN_AFTER: Duration = Duration::from_secs(2);
 /// Of as many times one process' figure as there are processes.
 const AIM_SHARE: f64 = 0.8;
 
-/// Measure how many times as fast several push processes take sockets in and tell them the opening as one does.
+/// Measure how many times as fast several push processes tell their sockets the opening as one does.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -48,8 +48,6 @@ pub(crate) struct Scaling {
 #[derive(Debug, Serialize)]
 struct Row {
     processes: u16,
-    /// Sockets taken in, over the time from the first until the last watched the sale.
-    connects_per_s: Spread,
     /// Sockets that heard the opening, over the time from the opening until the last had.
     told_per_s: Spread,
 }
@@ -72,7 +70,7 @@ fn measure(processes: u16, sockets_of_each: u32, runs: u32) -> anyhow::Result<Ro
     let stage = Stage::set(&Needs { push: processes, people, push_place })?;
     let (urls, tokens) = (stage.push_urls(), stage.tokens());
     let pace = Pace::of(CONNECT_RATE_OF_EACH * u32::from(processes));
-    let [mut connects_per_s, mut told_per_s] = [const { Vec::new() }; 2];
+    let mut told_per_s = Vec::new();
     for number in 1..=runs {
         eprintln!("crowd: scaling, {processes} push processes, run {number}");
         let sale = stage.plan_sale(1, 1, pace.until_opening(people), Duration::from_mins(10))?;
@@ -91,25 +89,22 @@ fn measure(processes: u16, sockets_of_each: u32, runs: u32) -> anyhow::Result<Ro
         };
         let sockets = crowd.hold()?;
         told_per_s.push(f64::from(people) / all_heard(&sockets, people)?.opening_us() * 1e6);
-        connects_per_s.push(sockets.connect_rate_per_s);
     }
     // Its processes end before their groups do.
     drop(stage);
-    let [connects_per_s, told_per_s] = [connects_per_s, told_per_s].map(Spread::of);
-    Ok(Row { processes, connects_per_s, told_per_s })
+    Ok(Row { processes, told_per_s: Spread::of(told_per_s) })
 }
 
 impl Scaling {
-    /// How many times as much as one process.
-    fn times(&self, row: &Row, figure: fn(&Row) -> &Spread) -> f64 {
-        figure(row).median / self.rows.first().map_or(f64::NAN, |one| figure(one).median)
+    /// How many times as many as one process tells.
+    fn times(&self, row: &Row) -> f64 {
+        row.told_per_s.median / self.rows.first().map_or(f64::NAN, |one| one.told_per_s.median)
     }
 }
 
 impl Report for Scaling {
     fn reaches_aim(&self) -> bool {
-        let told = |row: &Row| self.times(row, |row| &row.told_per_s);
-        self.rows.iter().all(|row| told(row) >= AIM_SHARE * f64::from(row.processes))
+        self.rows.iter().all(|row| self.times(row) >= AIM_SHARE * f64::from(row.processes))
     }
 }
 
@@ -121,13 +116,11 @@ impl fmt::Display for Scaling {
             "push processes of {core_thousandths} thousandths of a core, {sockets_of_each} sockets on each"
         )?;
         for row in rows {
-            let Row { processes, connects_per_s, told_per_s } = row;
+            let Row { processes, told_per_s } = row;
             writeln!(
                 f,
-                "{processes} processes    told {told_per_s:.0} a second, {:.1} x one; connected {connects_per_s:.0} a \
-                 second, {:.1} x one",
-                self.times(row, |row| &row.told_per_s),
-                self.times(row, |row| &row.connects_per_s)
+                "{processes} processes    told {told_per_s:.0} a second, {:.1} x one",
+                self.times(row)
             )?;
         }
         writeln!(f, "aim            each told {AIM_SHARE} x as many as that many alone: {}", verdict(self))
