@@ -54,7 +54,7 @@ flood: setup-test pages ## Whether the site stays usable while its buy route is 
 REQUESTS = cargo bench --profile $(PROFILE) -p miaosha --bench requests --
 FIGURES := $(CURDIR)/target/figures
 
-bench: setup-test pages ## Every benchmark in turn, with its figures as JSON in target/figures; BENCH='--quick' for a look
+bench: setup-test pages ## Every benchmark of requests in turn, with its figures as JSON in target/figures; BENCH='--quick' for a look
 	cargo build --profile $(PROFILE) -p miaosha-load
 	mkdir -p $(FIGURES)
 	$(REQUESTS) refused $(BENCH) --json $(FIGURES)/refused.json

@@ -24,17 +24,11 @@ pub struct Auditor {
     unsettled: HashSet<SaleId>,
 }
 
-/// How long to wait after a round that took so long: a minute, or longer, so that recounting takes at most a twentieth of a
-/// process' time however many claims there are.
-pub fn pause_after(took: Duration) -> Duration {
-    AUDIT_EVERY.max(took * (TIME_PARTS - 1))
-}
-
 impl Auditor {
     /// Recounts each sale in which somebody has a claim, unless it is another process' turn: those that may still change by
     /// themselves, and once more those that have settled since the last round. Call it in each process, with
-    /// [`pause_after`] between; without `turns`, a process is alone. A process that dies in its turn leaves out at most one round. Returns
-    /// the sales that were recounted.
+    /// [`pause_after`] between; without `turns`, a process is alone. A process that dies in its turn leaves out at most one
+    /// round. Returns the sales that were recounted.
     ///
     /// # Errors
     /// The sales could not be listed. One that could not be recounted is logged, comes again, and holds nobody up.
@@ -63,6 +57,12 @@ impl Auditor {
         }
         Ok(recounted)
     }
+}
+
+/// How long to wait after a round that took so long: a minute, or longer, so that recounting takes at most a twentieth of a
+/// process' time however many claims there are.
+pub fn pause_after(took: Duration) -> Duration {
+    AUDIT_EVERY.max(took * (TIME_PARTS - 1))
 }
 
 async fn is_turn_of(holder: u64, turns: Option<&dyn Turns>) -> bool {

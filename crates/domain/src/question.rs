@@ -128,8 +128,13 @@ impl Question {
 }
 
 fn reads_like(choice: &LocalizedText, answer: &str) -> bool {
-    let folded = |text: &str| text.trim().to_lowercase();
-    choice.texts().any(|text| folded(text) == folded(answer))
+    choice.texts().any(|text| folded(text).eq(folded(answer)))
+}
+
+/// Without what does not count. Allocates nothing: every buy request of a sale with a question is asked this, also the refused.
+fn folded(text: &str) -> impl Iterator<Item = char> {
+    // The one small letter that depends on its place: the last sigma of a word.
+    text.trim().chars().flat_map(char::to_lowercase).map(|char| if char == 'ς' { 'σ' } else { char })
 }
 
 impl TryFrom<QuestionParts> for Question {
@@ -169,7 +174,21 @@ mod tests {
         assert!(question.is_right(" apple "));
         assert!(question.is_right("蘋果"));
         assert!(!question.is_right("梨子"));
+        assert!(!question.is_right("appl"));
+        assert!(!question.is_right("apples"));
         assert!(!question.is_right(""));
+    }
+
+    #[test]
+    fn case_does_not_count_in_any_script() {
+        let question = Question::new(QuestionParts {
+            choices: vec![bilingual("ΟΔΟΣ", "Straße"), bilingual("Pear", "梨子")],
+            ..parts()
+        });
+        let question = question.unwrap();
+        for answer in ["οδος", "Οδοσ", "STRAẞE"] {
+            assert!(question.is_right(answer), "{answer}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) struct CrowdArgs {
     pub(crate) pin: bool,
 
     /// Own addresses to connect from, `A` or `A..B`, taken in turn, also by the calls of a sale; each serves about as many
-    /// connections as there are ephemeral ports (28,000) [default: the system's choice]
+    /// connections to one address as there are ephemeral ports (28,000) [default: the system's choice]
     #[arg(long, value_name = "A..B")]
     pub(crate) sources: Option<Sources>,
 

@@ -49,7 +49,7 @@ impl Place {
     /// Where the process of this number runs, of several that have this place.
     pub(crate) fn of(&self, number: usize) -> Self {
         fn own<T: Clone>(of_all: &[T], number: usize) -> Vec<T> {
-            of_all.iter().cycle().skip(number % of_all.len().max(1)).take(1).cloned().collect()
+            number.checked_rem(of_all.len()).map(|turn| of_all[turn].clone()).into_iter().collect()
         }
         let cores = if self.takes_turns { own(&self.cores, number) } else { self.cores.clone() };
         Self { cores, groups: own(&self.groups, number), ..self.clone() }

@@ -45,7 +45,7 @@ describe("watching a sale", () => {
     live.watch("7");
     live.connectAs(null);
     await vi.advanceTimersByTimeAsync(0);
-    return { asked, dispatched };
+    return { live, asked, dispatched };
   }
 
   it("is_asked_for_again_after_no_answer_and_after_a_refusal_for_now", async () => {
@@ -59,6 +59,13 @@ describe("watching a sale", () => {
     );
     await vi.advanceTimersByTimeAsync(LATER_AT_MOST_MS);
     expect(asked).toHaveLength(3);
+  });
+
+  it("is_asked_for_again_once_however_often_it_did_not_work", async () => {
+    const { live, asked } = await watch([{ code: "overloaded" }, null, watching]);
+    live.watch("7");
+    await vi.advanceTimersByTimeAsync(2 * LATER_AT_MOST_MS);
+    expect(asked).toEqual([question, question, question]);
   });
 
   it("is_not_asked_for_again_where_there_is_no_such_sale", async () => {

@@ -46,6 +46,8 @@ export function createLive(
   dispatch: (action: UnknownAction) => unknown,
 ): Live {
   const watched = new Set<string>();
+  /** Sales that are to be watched later, as that did not work. */
+  const put_off = new Map<string, ReturnType<typeof setTimeout>>();
   let socket: Socket | null = null;
   let signed_in = false;
   let half_trip_ms: number | null = null;
@@ -66,6 +68,7 @@ export function createLive(
   }
 
   async function watchOn(from: Socket, sale: string) {
+    clearTimeout(put_off.get(sale));
     const ack = await emitWithAck<WatchAck | { code: string }>(from, "watch", { sale });
     if (from !== socket) return;
     if (ack === null || "code" in ack) {
@@ -82,9 +85,11 @@ export function createLive(
   }
 
   function watchLater(on: Socket, sale: string) {
-    setTimeout(() => {
+    clearTimeout(put_off.get(sale));
+    const again = () => {
       if (on === socket && on.connected) void watchOn(on, sale);
-    }, laterMs());
+    };
+    put_off.set(sale, setTimeout(again, laterMs()));
   }
 
   async function lookUpOn(from: Socket, sale: string): Promise<Claim | "refused" | null> {
