@@ -8,11 +8,13 @@
 mod end;
 mod frame;
 mod member;
+mod moment;
 mod packet;
 mod questions;
 mod tally;
 mod upgrade;
 
+pub(crate) use moment::CrowdMoment;
 pub(crate) use questions::{QuestionTally, Questions, QuestionsSecond};
 pub(crate) use tally::CrowdCounts;
 pub(crate) use upgrade::upgrade_request;

@@ -91,6 +91,8 @@ pub(crate) struct SecondReport {
     pub(crate) answered: u64,
     /// Of the answers: 202.
     pub(crate) accepted: u64,
+    /// Of the answers: by HTTP status and word.
+    pub(crate) by_answer: BTreeMap<String, u64>,
     pub(crate) failed: u64,
     pub(crate) latency: LatencyReport,
 }
@@ -155,7 +157,12 @@ impl BuyReport {
             connections_opened: tally.traffic.connections_opened,
             sent_bytes: tally.traffic.sent_bytes,
             received_bytes: tally.traffic.received_bytes,
-            seconds: tally.seconds.iter().enumerate().map(SecondReport::draw).collect(),
+            seconds: tally
+                .seconds
+                .iter()
+                .enumerate()
+                .map(|(second, seen)| SecondReport::draw(second, seen, &tally.answers))
+                .collect(),
         }
     }
 
@@ -173,7 +180,13 @@ impl BuyReport {
                 self.seconds.iter().map(|second| approximate(value(&second.latency)) / 1000.0),
             )
         };
-        let answers = self.answers.iter();
+        let names: Vec<String> =
+            self.answers.iter().map(|answer| name_of(answer.http_status, &answer.word)).collect();
+        let of_name = |name: &String| {
+            let count = |second: &SecondReport| second.by_answer.get(name).copied().unwrap_or_default();
+            Line::by_second(name.as_str(), self.seconds.iter().map(|second| approximate(count(second))))
+        };
+        let outcomes = names.iter().map(of_name).collect();
         let errors = self.errors.iter().map(|(kind, error)| ((*kind).to_owned(), error.count)).collect();
         Page {
             title: format!("Buy requests of sale {}", self.sale),
@@ -181,7 +194,7 @@ impl BuyReport {
             counts: vec![
                 Counts {
                     title: "Answers",
-                    rows: answers.map(|a| (format!("{} {}", a.http_status, a.word), a.count)).collect(),
+                    rows: names.into_iter().zip(self.answers.iter().map(|answer| answer.count)).collect(),
                 },
                 Counts { title: "Errors", rows: errors },
             ],
@@ -197,6 +210,7 @@ impl BuyReport {
                         count("failed", |second| second.failed),
                     ],
                 },
+                Plot { title: "Outcomes", x: "seconds from the start", y: "a second", lines: outcomes },
                 Plot {
                     title: "Latency",
                     x: "seconds from the start",
@@ -260,12 +274,16 @@ impl From<Verdict> for ExitCode {
 }
 
 impl SecondReport {
-    fn draw((second, tally): (usize, &SecondTally)) -> Self {
+    fn draw(second: usize, tally: &SecondTally, book: &AnswerBook) -> Self {
+        let by_answer = book.iter().zip(&tally.by_answer).filter(|(_, count)| **count > 0);
         Self {
             second,
             sent: tally.sent,
             answered: tally.answered,
             accepted: tally.accepted,
+            by_answer: by_answer
+                .map(|(answer, count)| (name_of(answer.http_status, &answer.word), *count))
+                .collect(),
             failed: tally.failed,
             latency: tally.latency.report(),
         }
@@ -334,6 +352,10 @@ fn count_answers(book: &AnswerBook) -> Vec<AnswerCount> {
     let mut counts: Vec<AnswerCount> = book.iter().map(count).collect();
     counts.sort_by_key(|answer| (std::cmp::Reverse(answer.count), answer.http_status));
     counts
+}
+
+fn name_of(http_status: u16, word: &str) -> String {
+    format!("{http_status} {word}")
 }
 
 fn sum_by<K: Ord>(book: &AnswerBook, key: impl Fn(u16, &str) -> K) -> BTreeMap<K, u64> {

@@ -16,7 +16,7 @@ pub(crate) use worker::{SaleTask, work};
 use crate::buy::buy_call;
 use crate::cli::SaleArgs;
 use crate::clock::{Clock, parse_moment};
-use crate::crowd::CrowdCounts;
+use crate::crowd::{CrowdCounts, CrowdMoment};
 use crate::fleet::{Fleet, MEMBERS_MAX, Share, plan_crowds, shares};
 use crate::html::write_page;
 use crate::http::{Client, SignedCall, TcpDial};
@@ -100,7 +100,8 @@ async fn go_through(args: &SaleArgs, people: usize, tokens: Tokens) -> anyhow::R
     drop(watch.bar);
 
     let ended_by = EndedBy::tell(is_interrupted, watch.settled.is_some());
-    let mut report = SaleReport::draw(args, fleet.len(), &opening, &summaries, ended_by);
+    let mut report =
+        SaleReport::draw(args, fleet.len(), &opening, &summaries, watch.sockets_by_second, ended_by);
     if !args.crowd.server_pid.is_empty() {
         report.server_memory =
             Some(MemoryReport::draw(server_before, server_at_most, report.counts.connected));
@@ -181,15 +182,23 @@ struct Watch<'a> {
     opening: Option<Instant>,
     /// Since when all are told and have paid.
     settled: Option<Instant>,
+    sockets_by_second: Vec<CrowdMoment>,
 }
 
 impl<'a> Watch<'a> {
     fn new(args: &'a SaleArgs, people: usize, clock: &Clock, opens_us: i64) -> Self {
         let people = people as u64;
-        Self { args, people, bar: Bar::new(people, "told"), opening: clock.instant(opens_us), settled: None }
+        Self {
+            args,
+            people,
+            bar: Bar::new(people, "told"),
+            opening: clock.instant(opens_us),
+            settled: None,
+            sockets_by_second: Vec::new(),
+        }
     }
 
-    /// Breaks when all is done, or has taken too long.
+    /// Notes the sockets, and breaks when all is done, or has taken too long.
     fn look(&mut self, figures: &[Option<SaleFigures>]) -> ControlFlow<()> {
         let mut counts = CrowdCounts::default();
         let (mut told, mut unsettled) = (0, 0);
@@ -199,6 +208,14 @@ impl<'a> Watch<'a> {
             unsettled += figures.unsettled;
         }
         let now = Instant::now();
+        if let Some(opening) = self.opening {
+            let since_opening_s = {
+                let (since, until) =
+                    (now.saturating_duration_since(opening), opening.saturating_duration_since(now));
+                since.as_secs_f64() - until.as_secs_f64()
+            };
+            self.sockets_by_second.push(CrowdMoment::of(since_opening_s, &counts));
+        }
         let opens_in = self.opening.map_or_else(Default::default, |at| at.saturating_duration_since(now));
         self.bar.show(told, format!("{} sockets, opens in {} s", counts.held(), opens_in.as_secs()));
         if told == self.people && unsettled == 0 {

@@ -10,7 +10,7 @@ mod worker;
 pub(crate) use worker::{SocketsTask, work};
 
 use crate::cli::SocketsArgs;
-use crate::crowd::CrowdCounts;
+use crate::crowd::{CrowdCounts, CrowdMoment};
 use crate::fleet::{Fleet, Share, plan_crowds};
 use crate::html::write_page;
 use crate::memory::{self, MemoryReport};
@@ -120,11 +120,7 @@ impl Watch<'_> {
             self.settled.get_or_insert(now);
         }
         self.seconds.push(SocketsSecond {
-            second: (now - self.started).as_secs_f64(),
-            connected: counts.connected,
-            refused: counts.refused_len(),
-            failed: counts.failed_len(),
-            lost: counts.lost_len(),
+            sockets: CrowdMoment::of((now - self.started).as_secs_f64(), &counts),
             heard,
         });
         match self.settled {

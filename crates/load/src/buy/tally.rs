@@ -41,8 +41,31 @@ pub(crate) struct SecondTally {
     pub(crate) answered: u64,
     /// Of the answers: 202.
     pub(crate) accepted: u64,
+    /// Of the answers: how many of each, by its number in the tally's book; none of those beyond the end.
+    pub(crate) by_answer: Vec<u64>,
     pub(crate) failed: u64,
     pub(crate) latency: Latency,
+}
+
+impl SecondTally {
+    fn new() -> Self {
+        Self {
+            sent: 0,
+            answered: 0,
+            accepted: 0,
+            by_answer: Vec::new(),
+            failed: 0,
+            latency: Latency::coarse(),
+        }
+    }
+
+    fn count_answer(&mut self, number: u16, count: u64) {
+        let number = usize::from(number);
+        if self.by_answer.len() <= number {
+            self.by_answer.resize(number + 1, 0);
+        }
+        self.by_answer[number] += count;
+    }
 }
 
 /// What a token was told last. An answer stays, whatever fails after it.
@@ -95,6 +118,7 @@ impl Tally {
         let second = self.second(since_start);
         second.answered += 1;
         second.accepted += u64::from(http_status == 202);
+        second.count_answer(number, 1);
         second.latency.record(latency);
         self.last_result_at = self.last_result_at.max(Some(since_start));
         if let Some(last_answers) = &mut self.last_answers {
@@ -142,6 +166,9 @@ impl Tally {
         for (kind, (count, detail)) in &other.failures {
             self.failures.entry(*kind).or_insert_with(|| (0, detail.clone())).0 += count;
         }
+        let numbers: Vec<u16> = (other.answers.iter())
+            .map(|answer| self.answers.count(answer.http_status, &answer.word, answer.count))
+            .collect();
         for (index, second) in other.seconds.iter().enumerate() {
             let own = self.second(Duration::from_secs(index as u64));
             own.sent += second.sent;
@@ -149,10 +176,10 @@ impl Tally {
             own.accepted += second.accepted;
             own.failed += second.failed;
             own.latency.add(&second.latency);
+            for (number, count) in numbers.iter().zip(&second.by_answer).filter(|(_, count)| **count > 0) {
+                own.count_answer(*number, *count);
+            }
         }
-        let numbers: Vec<u16> = (other.answers.iter())
-            .map(|answer| self.answers.count(answer.http_status, &answer.word, answer.count))
-            .collect();
         if let (Some(own), Some(others)) = (&mut self.last_answers, &other.last_answers) {
             for (own, other) in own.iter_mut().zip(others) {
                 *own = own.later(other.renumbered(&numbers));
@@ -163,9 +190,7 @@ impl Tally {
     fn second(&mut self, since_start: Duration) -> &mut SecondTally {
         let index = usize::try_from(since_start.as_secs()).expect("a run lasts hours at most");
         if index >= self.seconds.len() {
-            let empty =
-                SecondTally { sent: 0, answered: 0, accepted: 0, failed: 0, latency: Latency::coarse() };
-            self.seconds.resize(index + 1, empty);
+            self.seconds.resize(index + 1, SecondTally::new());
         }
         &mut self.seconds[index]
     }
@@ -212,7 +237,9 @@ mod tests {
             last,
             [LastAnswer::Answered(1500 * MS, 1), LastAnswer::Answered(2 * MS, 2), LastAnswer::NotSent]
         );
-        assert_eq!(sum.seconds.iter().map(|second| second.answered).collect::<Vec<_>>(), [3, 1]);
+        let seconds: Vec<_> =
+            sum.seconds.iter().map(|second| (second.answered, &*second.by_answer)).collect();
+        assert_eq!(seconds, [(3, &[1, 1, 1][..]), (1, &[0, 1][..])]);
     }
 
     #[test]

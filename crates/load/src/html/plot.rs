@@ -20,7 +20,7 @@ const COLORS: [RGBColor; 8] = [
     RGBColor(6, 152, 154),
 ];
 
-/// Lines in one frame; the axes begin at 0.
+/// Lines in one frame; the axes begin at 0, or before it where a line does.
 #[derive(Debug)]
 pub(crate) struct Plot {
     pub(crate) title: &'static str,
@@ -29,7 +29,7 @@ pub(crate) struct Plot {
     pub(crate) lines: Vec<Line>,
 }
 
-/// One named line; its points are in the order of x.
+/// One named line; its points are in the order of x, and y is not negative.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) name: String,
@@ -52,6 +52,7 @@ impl Plot {
     pub(super) fn svg(&self) -> anyhow::Result<String> {
         let mut svg = String::new();
         let points = || self.lines.iter().flat_map(|line| &line.points);
+        let x_min = points().map(|(x, _)| *x).fold(0.0, f64::min);
         let x_max = end_of_axis(points().map(|(x, _)| *x));
         let y_max = end_of_axis(points().map(|(_, y)| *y)) * 1.05;
         {
@@ -62,7 +63,7 @@ impl Plot {
                 .margin(8)
                 .x_label_area_size(44)
                 .y_label_area_size(80)
-                .build_cartesian_2d(0.0..x_max, 0.0..y_max)?;
+                .build_cartesian_2d(x_min..x_max, 0.0..y_max)?;
             chart
                 .configure_mesh()
                 .x_desc(self.x)
@@ -94,4 +95,23 @@ impl Plot {
 fn end_of_axis(values: impl Iterator<Item = f64>) -> f64 {
     let end = values.fold(0.0, f64::max);
     if end > 0.0 { end } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_before_0_is_within_the_frame() {
+        let line = Line { name: "sockets".to_owned(), points: vec![(-40.0, 1.0), (0.0, 5.0), (20.0, 5.0)] };
+        let svg = Plot { title: "Sockets", x: "s", y: "sockets", lines: vec![line] }.svg().unwrap();
+        let circles = svg.split("<circle cx=\"").skip(1).map(|circle| circle.split('"').next().unwrap());
+        let places: Vec<i32> = circles.map(|x| x.parse().unwrap()).collect();
+        let [first, middle, last] = places[..] else { panic!("{places:?}") };
+        // Between the names of the y axis and the right margin, and to scale.
+        assert!(
+            first >= 80 && last <= 960 && (middle - first - 2 * (last - middle)).abs() <= 2,
+            "{places:?}"
+        );
+    }
 }

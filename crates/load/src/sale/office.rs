@@ -209,6 +209,7 @@ impl Office {
 
     fn note_buy(&mut self, person: usize, reply: Reply<'_>, sent_at: Instant, now: Instant) {
         let since_opening = now.saturating_duration_since(self.opening);
+        self.tally.happened("arrivals", sent_at.saturating_duration_since(self.opening));
         let Some((http_status, word)) = reply.answer else {
             return self.tally.happened("failed", since_opening);
         };

@@ -4,7 +4,7 @@ use super::Opening;
 use super::tally::SaleTally;
 use super::worker::SaleSummary;
 use crate::cli::SaleArgs;
-use crate::crowd::CrowdCounts;
+use crate::crowd::{CrowdCounts, CrowdMoment};
 use crate::html::{Counts, Line, Page, Plot};
 use crate::latency::{Latency, LatencyReport};
 use crate::memory::MemoryReport;
@@ -61,6 +61,8 @@ pub(crate) struct SaleReport {
     /// By second from the opening.
     pub(crate) by_second: BTreeMap<String, Vec<u64>>,
     pub(crate) call_by_second: Vec<LatencyReport>,
+    /// About once a second, from before the opening; the sockets lost are among those connected.
+    pub(crate) sockets_by_second: Vec<CrowdMoment>,
     /// Of the processes of `--server-pid`, from before the first connection to the most that was seen.
     pub(crate) server_memory: Option<MemoryReport>,
 }
@@ -71,6 +73,7 @@ impl SaleReport {
         processes: usize,
         opening: &Opening,
         summaries: &[SaleSummary],
+        sockets_by_second: Vec<CrowdMoment>,
         ended_by: EndedBy,
     ) -> Self {
         let mut counts = CrowdCounts::default();
@@ -107,6 +110,7 @@ impl SaleReport {
             payment: tally.payment.report(),
             by_second: tally.by_second,
             call_by_second: tally.call_by_second.iter().map(Latency::report).collect(),
+            sockets_by_second,
             server_memory: None,
         }
     }
@@ -143,6 +147,12 @@ impl SaleReport {
                 Counts { title: "Answers to the check-out", rows: rows(&self.payments) },
             ],
             plots: vec![
+                Plot {
+                    title: "Sockets",
+                    x: "seconds from the opening",
+                    y: "sockets",
+                    lines: CrowdMoment::lines(self.sockets_by_second.iter()),
+                },
                 Plot {
                     title: "People",
                     x: "seconds from the opening",

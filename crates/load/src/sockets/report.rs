@@ -3,7 +3,7 @@
 use super::broadcasts::{BroadcastReport, merge};
 use super::worker::SocketsSummary;
 use crate::cli::SocketsArgs;
-use crate::crowd::{CrowdCounts, QuestionTally, QuestionsSecond};
+use crate::crowd::{CrowdCounts, CrowdMoment, QuestionTally, QuestionsSecond};
 use crate::html::{Counts, Line, Page, Plot};
 use crate::latency::{Latency, LatencyReport};
 use crate::memory::MemoryReport;
@@ -55,11 +55,8 @@ pub(crate) struct SocketsReport {
 #[derive(Debug, Serialize)]
 pub(crate) struct SocketsSecond {
     /// Since the start.
-    pub(crate) second: f64,
-    pub(crate) connected: u64,
-    pub(crate) refused: u64,
-    pub(crate) failed: u64,
-    pub(crate) lost: u64,
+    #[serde(flatten)]
+    pub(crate) sockets: CrowdMoment,
     /// Receipts of broadcasts.
     pub(crate) heard: u64,
 }
@@ -124,10 +121,6 @@ impl SocketsReport {
     }
 
     pub(super) fn page(&self) -> Page {
-        let over_time = |name: &str, value: fn(&SocketsSecond) -> u64| Line {
-            name: name.to_owned(),
-            points: self.seconds.iter().map(|second| (second.second, approximate(value(second)))).collect(),
-        };
         let mut endings = vec![("held".to_owned(), self.counts.held())];
         endings.extend(reasons(&self.counts));
         let receipts = |broadcast: &BroadcastReport| {
@@ -148,12 +141,7 @@ impl SocketsReport {
                     title: "Sockets",
                     x: "seconds from the start",
                     y: "sockets",
-                    lines: vec![
-                        over_time("connected", |second| second.connected),
-                        over_time("refused", |second| second.refused),
-                        over_time("failed", |second| second.failed),
-                        over_time("lost", |second| second.lost),
-                    ],
+                    lines: CrowdMoment::lines(self.seconds.iter().map(|second| &second.sockets)),
                 },
                 Plot {
                     title: "Receipts of broadcasts",

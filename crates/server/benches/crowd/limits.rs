@@ -84,7 +84,7 @@ fn fill(limit_mib: u32, pace: &Pace) -> anyhow::Result<Row> {
     let asked = u32::from(processes) * SOCKETS_PER_PROCESS;
     require_memory(asked)?;
     let push_place = Place { groups: vec![group.entrances()], ..Place::default() };
-    let stage = Stage::set(&Needs { push: processes, people: asked, push_place })?;
+    let stage = Stage::set(&Needs { push: processes, people: asked, push_place, ..Needs::default() })?;
     let (urls, tokens) = (stage.push_urls(), stage.tokens());
     let sale = stage.plan_sale(1, 1, pace.until_opening(asked), Duration::from_mins(10))?;
     let crowd = Crowd {

@@ -1,5 +1,6 @@
-//! How push processes scale outwards: one to eight of them, each held to a tenth of a core, so that all of them together
-//! are less than the core that they run on. The crowd, which grows with them, and all else are on the other core.
+//! How push processes scale: upwards, one of them with a core and with two, of which the second is also the crowd's; and
+//! outwards, one to eight of them, each held to a tenth of a core, so that all of them together are less than the core that they
+//! run on. The crowd, which grows with them, and all else are on the other core.
 
 use std::fmt;
 use std::thread::sleep;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::Common;
 use crate::control_group::{ControlGroup, Limits};
-use crate::generator::Crowd;
+use crate::generator::{Crowd, Sockets};
 use crate::opening::{Pace, all_heard};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
@@ -22,42 +23,76 @@ const MEASURED_CORE: u16 = 0;
 const OTHER_CORE: u16 = 1;
 const INSTANCES: [u16; 4] = [1, 2, 4, 8];
 const CORE_THOUSANDTHS: u32 = 100;
-const SOCKETS_OF_EACH: u32 = 2_500;
+/// So many that telling them takes several of the kernel's accounting periods, a tenth of a second each.
+const SOCKETS_OF_EACH: u32 = 10_000;
 const QUICK_SOCKETS_OF_EACH: u32 = 500;
 /// A tenth of a core was seen to take in at least so many.
 const CONNECT_RATE_OF_EACH: u32 = 1_000;
 const KNOWN_AFTER: Duration = Duration::from_secs(2);
+const SOCKETS_OF_CORES: u32 = 18_000;
+/// More than two cores were seen to take in, with a crowd on one of them.
+const CONNECT_RATE_OF_CORES: u32 = 30_000;
 /// Of as many times one process' figure as there are processes.
 const AIM_SHARE: f64 = 0.8;
 
-/// Measure how many times as fast several push processes tell their sockets the opening as one does.
+/// Measure how fast a push process takes sockets in and tells them the opening with one core and with two, and how many times
+/// as fast several tell it as one does.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: Common,
 }
 
-/// A line for each number of processes.
+/// A line for each number of cores, and one for each number of processes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Scaling {
+    sockets_of_cores: u32,
+    cores: Vec<CoresRow>,
     sockets_of_each: u32,
     core_thousandths: u32,
     rows: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
+struct CoresRow {
+    cores: u16,
+    /// Sockets that signed in and watched the sale, from the first one's start until the last had.
+    taken_in_per_s: Spread,
+    /// Sockets that heard the opening, over the time from the opening until the last had.
+    told_per_s: Spread,
+}
+
+#[derive(Debug, Serialize)]
 struct Row {
     processes: u16,
-    /// Sockets that heard the opening, over the time from the opening until the last had.
+    /// As above.
     told_per_s: Spread,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<Scaling> {
     bind_to(OTHER_CORE)?;
+    let sockets_of_cores = options.common.size(SOCKETS_OF_CORES, QUICK_SOCKETS_OF_EACH);
+    let cores = [1, 2].map(|cores| measure_cores(cores, sockets_of_cores, options.common.runs()));
+    let cores = cores.into_iter().collect::<anyhow::Result<_>>()?;
     let sockets_of_each = options.common.size(SOCKETS_OF_EACH, QUICK_SOCKETS_OF_EACH);
     let rows = INSTANCES.map(|processes| measure(processes, sockets_of_each, options.common.runs()));
     let rows = rows.into_iter().collect::<anyhow::Result<_>>()?;
-    Ok(Scaling { sockets_of_each, core_thousandths: CORE_THOUSANDTHS, rows })
+    Ok(Scaling { sockets_of_cores, cores, sockets_of_each, core_thousandths: CORE_THOUSANDTHS, rows })
+}
+
+fn measure_cores(cores: u16, people: u32, runs: u32) -> anyhow::Result<CoresRow> {
+    let push_place =
+        Place { cores: [MEASURED_CORE, OTHER_CORE][..cores.into()].to_vec(), ..Place::default() };
+    let stage = Stage::set(&Needs { push: 1, push_threads: Some(cores), people, push_place })?;
+    let pace = Pace::of(CONNECT_RATE_OF_CORES);
+    let (mut taken_in_per_s, mut told_per_s) = (Vec::new(), Vec::new());
+    for number in 1..=runs {
+        eprintln!("crowd: scaling, one push process with {cores} of the cores, run {number}");
+        let sockets = hear_opening(&stage, &pace, people)?;
+        taken_in_per_s.push(sockets.connect_rate_per_s);
+        told_per_s.push(told(&sockets, people)?);
+    }
+    Ok(CoresRow { cores, taken_in_per_s: Spread::of(taken_in_per_s), told_per_s: Spread::of(told_per_s) })
 }
 
 fn measure(processes: u16, sockets_of_each: u32, runs: u32) -> anyhow::Result<Row> {
@@ -67,32 +102,40 @@ fn measure(processes: u16, sockets_of_each: u32, runs: u32) -> anyhow::Result<Ro
     let entrances = groups.iter().map(ControlGroup::entrances).collect();
     let push_place = Place { groups: entrances, ..Place::on(MEASURED_CORE) };
     let people = sockets_of_each * u32::from(processes);
-    let stage = Stage::set(&Needs { push: processes, people, push_place })?;
-    let (urls, tokens) = (stage.push_urls(), stage.tokens());
+    let stage = Stage::set(&Needs { push: processes, people, push_place, ..Needs::default() })?;
     let pace = Pace::of(CONNECT_RATE_OF_EACH * u32::from(processes));
     let mut told_per_s = Vec::new();
     for number in 1..=runs {
         eprintln!("crowd: scaling, {processes} push processes, run {number}");
-        let sale = stage.plan_sale(1, 1, pace.until_opening(people), Duration::from_mins(10))?;
-        // They read of it within a second, but not when so small a share of a core is busy with newcomers.
-        sleep(KNOWN_AFTER);
-        let crowd = Crowd {
-            urls: &urls,
-            pin: false,
-            sale: &sale,
-            tokens: &tokens,
-            count: people,
-            rate: pace.rate(),
-            hold: pace.hold(people),
-            servers: &[],
-            ask_rate: None,
-        };
-        let sockets = crowd.hold()?;
-        told_per_s.push(f64::from(people) / all_heard(&sockets, people)?.opening_us() * 1e6);
+        told_per_s.push(told(&hear_opening(&stage, &pace, people)?, people)?);
     }
     // Its processes end before their groups do.
     drop(stage);
     Ok(Row { processes, told_per_s: Spread::of(told_per_s) })
+}
+
+/// The crowd connects, and hears the opening of a sale.
+fn hear_opening(stage: &Stage, pace: &Pace, people: u32) -> anyhow::Result<Sockets> {
+    let sale = stage.plan_sale(1, 1, pace.until_opening(people), Duration::from_mins(10))?;
+    // They read of it within a second, but not when so small a share of a core is busy with newcomers.
+    sleep(KNOWN_AFTER);
+    let crowd = Crowd {
+        urls: &stage.push_urls(),
+        pin: false,
+        sale: &sale,
+        tokens: &stage.tokens(),
+        count: people,
+        rate: pace.rate(),
+        hold: pace.hold(people),
+        servers: &[],
+        ask_rate: None,
+    };
+    crowd.hold()
+}
+
+/// Sockets told a second.
+fn told(sockets: &Sockets, people: u32) -> anyhow::Result<f64> {
+    Ok(f64::from(people) / all_heard(sockets, people)?.opening_us() * 1e6)
 }
 
 impl Scaling {
@@ -110,7 +153,14 @@ impl Report for Scaling {
 
 impl fmt::Display for Scaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sockets_of_each, core_thousandths, rows } = self;
+        let Self { sockets_of_cores, cores, sockets_of_each, core_thousandths, rows } = self;
+        writeln!(f, "one push process, {sockets_of_cores} sockets, the crowd on the second core")?;
+        for CoresRow { cores, taken_in_per_s, told_per_s } in cores {
+            writeln!(
+                f,
+                "{cores} of the cores     took in {taken_in_per_s:.0} a second, told {told_per_s:.0} a second"
+            )?;
+        }
         writeln!(
             f,
             "push processes of {core_thousandths} thousandths of a core, {sockets_of_each} sockets on each"

@@ -31,6 +31,8 @@ const CALLS_MAX: u32 = 15_000;
 pub(crate) struct Needs {
     /// Push processes, at least one.
     pub(crate) push: u16,
+    /// Reactor threads of each, if not as many as a push process makes by itself.
+    pub(crate) push_threads: Option<u16>,
     /// People with a token.
     pub(crate) people: u32,
     /// Where the push processes run.
@@ -49,7 +51,7 @@ impl Needs {
     /// to another, and the crowd with them: then what these say to each other stays on its core.
     pub(crate) fn of(sockets: u32) -> anyhow::Result<Self> {
         let push = u16::try_from(sockets.div_ceil(SOCKETS_PER_PROCESS))?;
-        let mut needs = Self { push, people: sockets, push_place: Place::default() };
+        let mut needs = Self { push, people: sockets, ..Self::default() };
         if needs.push > 1 {
             let allowed = sched_getaffinity(None)?;
             let cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).map(u16::try_from);
@@ -83,6 +85,8 @@ impl Stage {
             set("MIAOSHA_MYSQL__CONNECTIONS_MAX", 2),
             ("MIAOSHA_PUSH__READER_SOCKET".to_owned(), reader),
         ];
+        let threads = needs.push_threads.map(|threads| set("MIAOSHA_PUSH__THREADS", threads.into()));
+        plan.role_settings[1].extend(threads);
         plan.places[1].clone_from(&needs.push_place);
         let site = Site::start(plan)?;
         let stage = Self { site, services, directory };

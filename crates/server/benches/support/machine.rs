@@ -13,6 +13,8 @@ pub(crate) struct Machine {
     cores: usize,
     memory_gib: u64,
     kernel: String,
+    /// The default of new TCP connections; it has a part in what each message costs.
+    congestion_control: String,
     /// How the measured program was built: `quick` or `release`.
     profile: String,
 }
@@ -37,6 +39,7 @@ impl Machine {
             cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
             memory_gib: memory_kib.div_ceil(1 << 20),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
             profile: profile.to_string_lossy().into_owned(),
         }
     }
@@ -44,7 +47,10 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { processor, cores, memory_gib, kernel, profile } = self;
-        write!(f, "{processor}, {cores} cores, {memory_gib} GiB, Linux {kernel}, profile {profile}")
+        let Self { processor, cores, memory_gib, kernel, congestion_control, profile } = self;
+        write!(
+            f,
+            "{processor}, {cores} cores, {memory_gib} GiB, Linux {kernel}, TCP {congestion_control}, profile {profile}"
+        )
     }
 }
