@@ -49,8 +49,7 @@ pub const PEOPLE_KEPT: Duration = Duration::from_mins(10);
 
 const EVENT_IDS_MAX: u32 = 200_000;
 /// Events that are looked at in one go. Many: on a machine that is busy with a large sale the reader waits longer for its turn on
-/// a processor, after each answer, than the database needs for ten thousand. Fewer than the 16,000 beyond which MariaDB searches
-/// a list no longer in an index (`optimizer_max_sel_args`).
+/// a processor, after each answer, than the database needs for ten thousand.
 const EVENTS_PAGE: usize = 10_000;
 const SALES_PAGE: u32 = 200;
 /// How often the newest sales are read, for what no other reading shows when its news was lost: a sale that came and went
