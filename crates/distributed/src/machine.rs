@@ -26,6 +26,7 @@ use miaosha_app::ports::{BusEvent, OutcomeBus, OutcomeSubscription};
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -50,8 +51,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const HANGING_AFTER: Duration = Duration::from_secs(10);
 /// Who can neither follow nor lead listens to the fleet for himself, until he has looked again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// How many tellings a process may fall behind, before it is left to read for itself.
-const BEHIND_MAX: usize = 64;
+/// How many tellings a process may fall behind, before it is left to read for itself: more than there are in [`TELLING_MAX`], as
+/// one that waits for a processor for some seconds would only be later for reading.
+const BEHIND_MAX: usize = 256;
 /// How long a telling may take.
 const TELLING_MAX: Duration = Duration::from_secs(10);
 /// What the reader has read and not told yet, at the most.
@@ -439,8 +441,13 @@ impl Shared {
 async fn tell(mut stream: UnixStream, greeting: Vec<u8>, mut tellings: broadcast::Receiver<Bytes>) {
     let mut telling = Bytes::from(greeting);
     while let Ok(Ok(())) = timeout(TELLING_MAX, stream.write_all(&telling)).await {
-        let Ok(next) = tellings.recv().await else { return };
-        telling = next;
+        telling = match tellings.recv().await {
+            Ok(next) => next,
+            Err(RecvError::Lagged(missed)) => {
+                return warn!(missed, "a process of this machine has fallen behind; it reads for itself");
+            }
+            Err(RecvError::Closed) => return,
+        };
     }
 }
 
