@@ -51,9 +51,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const HANGING_AFTER: Duration = Duration::from_secs(10);
 /// Who can neither follow nor lead listens to the fleet for himself, until he has looked again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// How many tellings a process may fall behind, before it is left to read for itself: more than there are in [`TELLING_MAX`], as
-/// one that waits for a processor for some seconds would only be later for reading.
-const BEHIND_MAX: usize = 256;
+/// How many tellings a process may fall behind, before it is left to read for itself.
+const BEHIND_MAX: usize = 64;
 /// How long a telling may take.
 const TELLING_MAX: Duration = Duration::from_secs(10);
 /// What the reader has read and not told yet, at the most.
