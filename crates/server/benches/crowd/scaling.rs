@@ -29,7 +29,8 @@ const QUICK_SOCKETS_OF_EACH: u32 = 500;
 /// A tenth of a core was seen to take in at least so many.
 const CONNECT_RATE_OF_EACH: u32 = 1_000;
 const KNOWN_AFTER: Duration = Duration::from_secs(2);
-const SOCKETS_OF_CORES: u32 = 18_000;
+/// So few that a push process has room for all those on their way, which come as fast as they can.
+const SOCKETS_OF_CORES: u32 = 15_000;
 /// More than two cores were seen to take in, with a crowd on one of them.
 const CONNECT_RATE_OF_CORES: u32 = 30_000;
 /// Of as many times one process' figure as there are processes.
