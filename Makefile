@@ -51,18 +51,9 @@ flood: setup-test pages ## Whether the site stays usable while its buy route is 
 	cargo build --profile $(PROFILE) -p miaosha-load
 	cargo bench --profile $(PROFILE) -p miaosha --bench flood -- $(FLOOD)
 
-REQUESTS = cargo bench --profile $(PROFILE) -p miaosha --bench requests --
-FIGURES := $(CURDIR)/target/figures
-
-bench: setup-test pages ## Every benchmark of requests in turn, with its figures as JSON in target/figures; BENCH='--quick' for a look
+bench: setup-test pages ## Every benchmark in turn, for hours, with its figures as JSON in target/figures; BENCH=--quick for a look
 	cargo build --profile $(PROFILE) -p miaosha-load
-	mkdir -p $(FIGURES)
-	$(REQUESTS) refused $(BENCH) --json $(FIGURES)/refused.json
-	$(REQUESTS) accepted $(BENCH) --json $(FIGURES)/accepted.json
-	$(REQUESTS) decided $(BENCH) --json $(FIGURES)/decided.json
-	$(REQUESTS) order $(BENCH) --json $(FIGURES)/order.json
-	$(REQUESTS) small $(BENCH) --json $(FIGURES)/small.json
-	$(REQUESTS) scaling $(BENCH) --json $(FIGURES)/scaling.json
+	scripts/bench $(PROFILE) $(BENCH)
 
 crowd: setup-test pages ## What very many sockets cost, and how fast they hear; CROWD='--help' for what can be measured, IN=scripts/own-network for a million
 	cargo build --profile $(PROFILE) -p miaosha-load

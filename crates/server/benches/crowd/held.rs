@@ -16,7 +16,7 @@ use crate::memory::{gib, wait_for_rest};
 use crate::opening::{Pace, all_heard, require_memory};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
-use crate::stage::{Needs, Stage};
+use crate::stage::{Needs, Offer, Stage};
 use crate::usage::approximate;
 
 /// 300,000 sockets on 2 GiB.
@@ -98,7 +98,7 @@ impl Run {
 fn hold(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Run> {
     let (urls, servers, tokens) = (stage.push_urls(), stage.push_processes(), stage.tokens());
     wait_for_rest(&servers)?;
-    let sale = stage.plan_sale(1, 1, pace.until_opening(count), Duration::from_mins(10))?;
+    let sale = stage.plan_sale(&Offer::to_hear_of(pace.until_opening(count)))?;
     let crowd = Crowd {
         urls: &urls,
         pin: stage.is_pinned(),

@@ -4,7 +4,6 @@
 //! All servers of a run hold their sockets at the same time, each a process of its own.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,7 +15,7 @@ use crate::memory;
 use crate::peers::{Peer, PeerKind};
 use crate::report::Report;
 use crate::spread::Spread;
-use crate::stage::{Needs, SOCKETS_PER_PROCESS, Stage};
+use crate::stage::{Needs, Offer, SOCKETS_PER_PROCESS, Stage};
 use crate::usage::approximate;
 
 /// All told: what the process has more than before, divided by its sockets.
@@ -94,7 +93,7 @@ fn run_once(
     idle: Duration,
 ) -> anyhow::Result<Vec<MemoryGrowth>> {
     stage.restart_push()?;
-    let sale = stage.plan_sale(1, 1, Duration::from_hours(1), Duration::from_mins(10))?;
+    let sale = stage.plan_sale(&Offer::to_hear_of(Duration::from_hours(1)))?;
     let peers = kinds.iter().map(|kind| Peer::start(*kind)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut servers = vec![(stage.push_urls(), stage.push_processes())];
     servers.extend(peers.iter().map(|peer| (vec![peer.url()], vec![peer.process()])));

@@ -2,7 +2,6 @@
 //! it can hold. Those beyond are to be refused with 503, and whoever was taken in is to hear the opening.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -15,7 +14,7 @@ use crate::generator::{Counts, Crowd};
 use crate::memory::gib;
 use crate::opening::{Pace, require_memory};
 use crate::report::{Report, verdict};
-use crate::stage::{Needs, SOCKETS_PER_PROCESS, Stage};
+use crate::stage::{Needs, Offer, SOCKETS_PER_PROCESS, Stage};
 use crate::usage::approximate;
 
 /// Enough push processes to use a group up: what its memory holds is a little less than what their files allow.
@@ -86,7 +85,7 @@ fn fill(limit_mib: u32, pace: &Pace) -> anyhow::Result<Row> {
     let push_place = Place { groups: vec![group.entrances()], ..Place::default() };
     let stage = Stage::set(&Needs { push: processes, people: asked, push_place, ..Needs::default() })?;
     let (urls, tokens) = (stage.push_urls(), stage.tokens());
-    let sale = stage.plan_sale(1, 1, pace.until_opening(asked), Duration::from_mins(10))?;
+    let sale = stage.plan_sale(&Offer::to_hear_of(pace.until_opening(asked)))?;
     let crowd = Crowd {
         urls: &urls,
         pin: false,

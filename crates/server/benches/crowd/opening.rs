@@ -15,7 +15,7 @@ use crate::generator::{Broadcast, Crowd, Sockets};
 use crate::peers::{Peer, PeerKind};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
-use crate::stage::{Needs, SOCKETS_PER_PROCESS, Stage};
+use crate::stage::{Needs, Offer, SOCKETS_PER_PROCESS, Stage};
 use crate::{Common, memory};
 
 const AIM_US: f64 = 8.0;
@@ -144,7 +144,7 @@ pub(crate) fn require_memory(count: u32) -> anyhow::Result<()> {
 /// The crowd hears the opening of a sale of this site.
 fn open_ours(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Broadcast> {
     let (urls, servers, tokens) = (stage.push_urls(), stage.push_processes(), stage.tokens());
-    let sale = stage.plan_sale(1, 1, pace.until_opening(count), Duration::from_mins(10))?;
+    let sale = stage.plan_sale(&Offer::to_hear_of(pace.until_opening(count)))?;
     let crowd = Crowd {
         urls: &urls,
         pin: stage.is_pinned(),

@@ -19,7 +19,7 @@ use crate::generator::{self, Counts, Latency, Running};
 use crate::opening::{Pace, require_memory};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
-use crate::stage::{Needs, Stage};
+use crate::stage::{ANSWER, Needs, Offer, Stage};
 use crate::usage::{Process, Reading, Usage, approximate};
 
 /// For a million people; smaller sales are to be as fast.
@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// A new connection for every buy call, at most --connections at once
     #[arg(long)]
     new_connections: bool,
+    /// The sale has a question, which everybody answers with the buy call
+    #[arg(long)]
+    question: bool,
     #[command(flatten)]
     pace: Pace,
 }
@@ -57,6 +60,7 @@ pub(crate) struct Sales {
     people: u32,
     connections: u32,
     new_connections: bool,
+    question: bool,
     stock: u32,
     standby: u32,
     push_processes: usize,
@@ -114,6 +118,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Sales> {
         people,
         connections: options.connections,
         new_connections: options.new_connections,
+        question: options.question,
         stock,
         standby,
         push_processes: stage.push_processes().len(),
@@ -127,7 +132,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Sales> {
 fn sell(stage: &Stage, options: &Options, people: u32, stock: u32, standby: u32) -> anyhow::Result<Run> {
     let opens_in = options.pace.until_opening(people) + Duration::from_secs((people / TOKENS_PER_S).into());
     let planned_at = Instant::now();
-    let sale = stage.plan_sale(stock, standby, opens_in, HOLD)?;
+    let sale = stage.plan_sale(&Offer { stock, standby, opens_in, hold: HOLD, asks: options.question })?;
     let mut arguments = vec!["sale".to_owned()];
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     add("--sale", sale.clone());
@@ -144,6 +149,9 @@ fn sell(stage: &Stage, options: &Options, people: u32, stock: u32, standby: u32)
     add("--sources", generator::sources(people));
     add("--pay", "0".to_owned());
     add("--give-up", format!("{GIVE_UP_S}s"));
+    if options.question {
+        add("--answer", ANSWER.to_owned());
+    }
     if stage.is_pinned() {
         arguments.push("--pin".to_owned());
     }
@@ -198,8 +206,9 @@ impl fmt::Display for Sales {
         writeln!(
             f,
             "{people} people on {push_processes} push processes buy over {connections} connections{}: {stock} units, \
-             {standby} stand by",
-            if self.new_connections { " at once, a new one for each" } else { "" }
+             {standby} stand by{}",
+            if self.new_connections { " at once, a new one for each" } else { "" },
+            if self.question { "; they answer a question" } else { "" }
         )?;
         writeln!(f, "all heard      {:.2} s after the opening", self.heard_s)?;
         writeln!(f, "all answered   {:.2} s", self.answered_s)?;

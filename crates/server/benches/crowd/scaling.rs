@@ -16,7 +16,7 @@ use crate::generator::{Crowd, Sockets};
 use crate::opening::{Pace, all_heard};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
-use crate::stage::{Needs, Stage};
+use crate::stage::{Needs, Offer, Stage};
 use crate::usage::bind_to;
 
 const MEASURED_CORE: u16 = 0;
@@ -117,7 +117,7 @@ fn measure(processes: u16, sockets_of_each: u32, runs: u32) -> anyhow::Result<Ro
 
 /// The crowd connects, and hears the opening of a sale.
 fn hear_opening(stage: &Stage, pace: &Pace, people: u32) -> anyhow::Result<Sockets> {
-    let sale = stage.plan_sale(1, 1, pace.until_opening(people), Duration::from_mins(10))?;
+    let sale = stage.plan_sale(&Offer::to_hear_of(pace.until_opening(people)))?;
     // They read of it within a second, but not when so small a share of a core is busy with newcomers.
     sleep(KNOWN_AFTER);
     let crowd = Crowd {

@@ -14,6 +14,9 @@ use tempfile::TempDir;
 const DATABASE: &str = "miaosha";
 const SETTINGS: [(&str, &str); 2] = [("MIAOSHA_DEV__TOKEN_MINT", "true"), ("MIAOSHA_LOG__FILTER", "warn")];
 
+/// To the question of a sale that has one.
+pub(crate) const ANSWER: &str = "A console";
+
 /// The most sockets of one push process: what 20,000 open files leave beside its other files and the connections that
 /// are not sockets yet.
 pub(crate) const SOCKETS_PER_PROCESS: u32 = 18_500;
@@ -37,6 +40,18 @@ pub(crate) struct Needs {
     pub(crate) people: u32,
     /// Where the push processes run.
     pub(crate) push_place: Place,
+}
+
+/// A sale to plan.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) stock: u32,
+    pub(crate) standby: u32,
+    pub(crate) opens_in: Duration,
+    /// How long a reservation lasts.
+    pub(crate) hold: Duration,
+    /// Whether it has a question, whose answer is [`ANSWER`].
+    pub(crate) asks: bool,
 }
 
 /// A site that is ready. Ends with this value.
@@ -63,6 +78,13 @@ impl Needs {
     }
 }
 
+impl Offer {
+    /// For people who come to hear the opening and do not buy.
+    pub(crate) fn to_hear_of(opens_in: Duration) -> Self {
+        Self { stock: 1, standby: 1, opens_in, hold: Duration::from_mins(10), asks: false }
+    }
+}
+
 impl Stage {
     /// Starts everything, and gives people their tokens.
     pub(crate) fn set(needs: &Needs) -> anyhow::Result<Self> {
@@ -76,14 +98,16 @@ impl Stage {
         let reader = reader.to_str().context("the directory for temporary files is no text")?.to_owned();
         let set = |name: &str, value: u32| (name.to_owned(), value.to_string());
         let new_connections = CONNECTIONS_PER_PROCESS - needs.people.div_ceil(needs.push.into());
-        plan.role_settings[0] = vec![set("MIAOSHA_SERVER__CONNECTIONS_MAX", CALLS_MAX)];
+        let reader = ("MIAOSHA_PUSH__READER_SOCKET".to_owned(), reader);
+        // It starts first, and so reads for all: a reader must not give way to others, as push processes do in a sale.
+        plan.role_settings[0] = vec![set("MIAOSHA_SERVER__CONNECTIONS_MAX", CALLS_MAX), reader.clone()];
         plan.role_settings[1] = vec![
             set("MIAOSHA_SERVER__CONNECTIONS_MAX", new_connections),
             set("MIAOSHA_PUSH__SOCKETS_MAX", SOCKETS_PER_PROCESS),
             set("MIAOSHA_PUSH__PING_INTERVAL_MS", ping_interval_ms(needs.people)),
             // Of the database they need one connection, for what they read each second; there are many of them.
             set("MIAOSHA_MYSQL__CONNECTIONS_MAX", 2),
-            ("MIAOSHA_PUSH__READER_SOCKET".to_owned(), reader),
+            reader,
         ];
         let threads = needs.push_threads.map(|threads| set("MIAOSHA_PUSH__THREADS", threads.into()));
         plan.role_settings[1].extend(threads);
@@ -159,33 +183,18 @@ impl Stage {
         self.site.push.iter().try_for_each(Service::start_again)
     }
 
-    /// Plans a sale that opens in a while. `hold` is how long a reservation lasts.
-    pub(crate) fn plan_sale(
-        &self,
-        stock: u32,
-        standby: u32,
-        opens_in: Duration,
-        hold: Duration,
-    ) -> anyhow::Result<String> {
-        let planned = self.ask(&[
-            "sale",
-            "create",
-            "--title",
-            "Console",
-            "--price",
-            "199.00",
-            "--stock",
-            &stock.to_string(),
-            "--standby",
-            &standby.to_string(),
-            "--starts-in",
-            &format!("{}s", opens_in.as_secs()),
-            "--hold",
-            &format!("{}s", hold.as_secs()),
-            "--lasts",
-            "1h",
-        ])?;
-        let planned: Value = serde_json::from_str(&planned)?;
+    /// Plans a sale.
+    pub(crate) fn plan_sale(&self, offer: &Offer) -> anyhow::Result<String> {
+        let Offer { stock, standby, opens_in, hold, asks } = offer;
+        let (stock, standby) = (stock.to_string(), standby.to_string());
+        let (starts_in, hold) = (format!("{}s", opens_in.as_secs()), format!("{}s", hold.as_secs()));
+        let mut create = vec!["sale", "create", "--title", "Console", "--price", "199.00", "--lasts", "1h"];
+        create.extend(["--stock", &stock, "--standby", &standby, "--starts-in", &starts_in, "--hold", &hold]);
+        if *asks {
+            create.extend(["--question", "What is sold here?", "--choices", "A lamp;A console;A chair"]);
+            create.extend(["--answer", ANSWER]);
+        }
+        let planned: Value = serde_json::from_str(&self.ask(&create)?)?;
         Ok(planned["id"].as_str().context("a sale has an id")?.to_owned())
     }
 

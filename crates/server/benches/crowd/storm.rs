@@ -17,7 +17,7 @@ use crate::generator::{Crowd, QuestionsSecond, Sockets};
 use crate::opening::require_memory;
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
-use crate::stage::{Needs, Stage};
+use crate::stage::{Needs, Offer, Stage};
 use crate::usage::approximate;
 
 const CONNECT_RATE: u32 = 2_000;
@@ -120,7 +120,7 @@ struct Run {
 }
 
 fn storm(stage: &Stage, connected: u32, newcomers: u32, rate: u32, ask_rate: u32) -> anyhow::Result<Run> {
-    let sale = stage.plan_sale(1, 1, Duration::from_hours(1), Duration::from_mins(10))?;
+    let sale = stage.plan_sale(&Offer::to_hear_of(Duration::from_hours(1)))?;
     let (urls, tokens) = (stage.push_urls(), stage.tokens());
     let newcomers_tokens = stage.directory().join("newcomers");
     let all = fs::read_to_string(&tokens)?;
