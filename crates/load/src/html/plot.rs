@@ -1,12 +1,15 @@
 //! Lines over a common axis, drawn as SVG.
 
 use plotters::prelude::{
-    BLACK, ChartBuilder, Circle, IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend,
-    SeriesLabelPosition, WHITE,
+    ChartBuilder, Circle, IntoDrawingArea, LineSeries, PathElement, RGBColor, SVGBackend, Text, WHITE,
 };
 use plotters::style::Color;
 
-const SIZE: (u32, u32) = (960, 340);
+const SIZE: (u32, u32) = (1_100, 340);
+/// Beside the frame, so that names lie over no line.
+const NAMES_WIDTH: u32 = 190;
+const NAMES_TOP: i32 = 50;
+const NAME_HEIGHT: i32 = 22;
 /// Lines with so few points show them, as a line of one point would not be seen.
 const POINTS_SHOWN_MAX: usize = 100;
 const COLORS: [RGBColor; 8] = [
@@ -58,7 +61,8 @@ impl Plot {
         {
             let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
             area.fill(&WHITE)?;
-            let mut chart = ChartBuilder::on(&area)
+            let (frame, names) = area.split_horizontally(SIZE.0 - NAMES_WIDTH);
+            let mut chart = ChartBuilder::on(&frame)
                 .caption(self.title, ("sans-serif", 20))
                 .margin(8)
                 .x_label_area_size(44)
@@ -72,20 +76,15 @@ impl Plot {
                 .max_light_lines(1)
                 .label_style(("sans-serif", 14))
                 .draw()?;
-            for (line, color) in self.lines.iter().zip(COLORS.iter().cycle()) {
-                let series = LineSeries::new(line.points.iter().copied(), color.stroke_width(2));
-                let legend = move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2));
-                chart.draw_series(series)?.label(line.name.as_str()).legend(legend);
+            let heights = (0..).map(|place| NAMES_TOP + place * NAME_HEIGHT);
+            for ((line, color), y) in self.lines.iter().zip(COLORS.iter().cycle()).zip(heights) {
+                chart.draw_series(LineSeries::new(line.points.iter().copied(), color.stroke_width(2)))?;
                 if line.points.len() <= POINTS_SHOWN_MAX {
                     chart.draw_series(line.points.iter().map(|at| Circle::new(*at, 3, color.filled())))?;
                 }
+                names.draw(&PathElement::new([(4, y), (20, y)], color.stroke_width(2)))?;
+                names.draw(&Text::new(line.name.as_str(), (26, y - 7), ("sans-serif", 14)))?;
             }
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperRight)
-                .background_style(WHITE.mix(0.8))
-                .border_style(BLACK.mix(0.3))
-                .draw()?;
             area.present()?;
         }
         Ok(svg)
@@ -108,9 +107,9 @@ mod tests {
         let circles = svg.split("<circle cx=\"").skip(1).map(|circle| circle.split('"').next().unwrap());
         let places: Vec<i32> = circles.map(|x| x.parse().unwrap()).collect();
         let [first, middle, last] = places[..] else { panic!("{places:?}") };
-        // Between the names of the y axis and the right margin, and to scale.
+        // Between the labels of the y axis and the names of the lines, and to scale.
         assert!(
-            first >= 80 && last <= 960 && (middle - first - 2 * (last - middle)).abs() <= 2,
+            first >= 80 && last <= 910 && (middle - first - 2 * (last - middle)).abs() <= 2,
             "{places:?}"
         );
     }
