@@ -4,7 +4,6 @@
 //! Of the kernel's memory, half of the growth is the servers': the other end of each connection is on the same machine.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;

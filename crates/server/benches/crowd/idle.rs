@@ -4,6 +4,7 @@
 //! All servers of a run hold their sockets at the same time, each a process of its own.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
