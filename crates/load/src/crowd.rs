@@ -19,7 +19,7 @@ pub(crate) use questions::{QuestionTally, Questions, QuestionsSecond};
 pub(crate) use tally::CrowdCounts;
 pub(crate) use upgrade::upgrade_request;
 
-use crate::latency::Latency;
+use crate::latency::{Latency, LatencySeconds};
 use crate::source::choose_port_late;
 use crate::tokens::Tokens;
 use end::{End, Malformed};
@@ -102,6 +102,8 @@ pub(crate) struct Crowd<A> {
     pub(crate) counts: CrowdCounts,
     /// From a connection's start until it watched the sale.
     pub(crate) connect_latency: Latency,
+    /// The same, by the second in which it did.
+    pub(crate) connect_by_second: LatencySeconds,
     /// When the last member had connected.
     pub(crate) connected_at: Option<Instant>,
 }
@@ -130,6 +132,7 @@ impl<A: Audience> Crowd<A> {
             questions: None,
             counts: CrowdCounts::default(),
             connect_latency: Latency::fine(),
+            connect_by_second: LatencySeconds::default(),
             connected_at: None,
         })
     }
@@ -349,7 +352,11 @@ impl<A: Audience> Crowd<A> {
                 self.counts.connected += 1;
                 self.connected_at = Some(now);
                 let begun = Duration::from_millis(self.members[member].begun_ms.into());
-                self.connect_latency.record((now - self.started_at).saturating_sub(begun));
+                let since_start = now - self.started_at;
+                let latency = since_start.saturating_sub(begun);
+                self.connect_latency.record(latency);
+                #[expect(clippy::cast_possible_truncation, reason = "seconds of a run")]
+                self.connect_by_second.record(since_start.as_secs() as usize, latency);
                 self.audience.watching(member, ack, now);
                 Ok(())
             }

@@ -13,6 +13,10 @@ pub(crate) struct Latency(Histogram<u64>);
 /// Upper ends in microseconds, with their counts.
 type Buckets = Vec<(u64, u64)>;
 
+/// Times by the second in which they were measured, counted from a start that those who add up have in common.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct LatencySeconds(Vec<Latency>);
+
 /// The figures of a histogram, all times in microseconds; zeros if nothing was measured.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct LatencyReport {
@@ -81,6 +85,29 @@ impl Latency {
 
     fn with_significant_digits(digits: u8) -> Self {
         Self(Histogram::new(digits).expect("two and three digits are within what a histogram can hold"))
+    }
+}
+
+impl LatencySeconds {
+    pub(crate) fn record(&mut self, second: usize, time: Duration) {
+        self.lengthen(second + 1);
+        self.0[second].record(time);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.lengthen(other.0.len());
+        self.0.iter_mut().zip(&other.0).for_each(|(own, others)| own.add(others));
+    }
+
+    /// Of each second from 0.
+    pub(crate) fn reports(&self) -> Vec<LatencyReport> {
+        self.0.iter().map(Latency::report).collect()
+    }
+
+    fn lengthen(&mut self, len: usize) {
+        if self.0.len() < len {
+            self.0.resize(len, Latency::coarse());
+        }
     }
 }
 

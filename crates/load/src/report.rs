@@ -174,12 +174,6 @@ impl BuyReport {
         let count = |name: &str, value: fn(&SecondReport) -> u64| {
             Line::by_second(name, self.seconds.iter().map(|second| approximate(value(second))))
         };
-        let ms = |name: &str, value: fn(&LatencyReport) -> u64| {
-            Line::by_second(
-                name,
-                self.seconds.iter().map(|second| approximate(value(&second.latency)) / 1000.0),
-            )
-        };
         let names: Vec<String> =
             self.answers.iter().map(|answer| name_of(answer.http_status, &answer.word)).collect();
         let of_name = |name: &String| {
@@ -215,11 +209,7 @@ impl BuyReport {
                     title: "Latency",
                     x: "seconds from the start",
                     y: "ms",
-                    lines: vec![
-                        ms("p50", |latency| latency.p50_us),
-                        ms("p99", |latency| latency.p99_us),
-                        ms("max", |latency| latency.max_us),
-                    ],
+                    lines: latency_lines(self.seconds.iter().map(|second| &second.latency)),
                 },
             ],
         }
@@ -322,6 +312,19 @@ impl fmt::Display for BuyReport {
         writeln!(out, "bytes       {} sent, {} received", self.sent_bytes, self.received_bytes)?;
         writeln!(out, "connections {} opened", self.connections_opened)
     }
+}
+
+/// For a plot in milliseconds, from the latency of each second.
+pub(crate) fn latency_lines<'a>(seconds: impl Iterator<Item = &'a LatencyReport>) -> Vec<Line> {
+    let seconds: Vec<_> = seconds.collect();
+    let line = |name, value: fn(&LatencyReport) -> u64| {
+        Line::by_second(name, seconds.iter().map(|latency| approximate(value(latency)) / 1000.0))
+    };
+    vec![
+        line("p50", |latency| latency.p50_us),
+        line("p99", |latency| latency.p99_us),
+        line("max", |latency| latency.max_us),
+    ]
 }
 
 /// One line with the quantiles in milliseconds.

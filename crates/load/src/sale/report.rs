@@ -6,9 +6,9 @@ use super::worker::SaleSummary;
 use crate::cli::SaleArgs;
 use crate::crowd::{CrowdCounts, CrowdMoment};
 use crate::html::{Counts, Line, Page, Plot};
-use crate::latency::{Latency, LatencyReport};
+use crate::latency::LatencyReport;
 use crate::memory::MemoryReport;
-use crate::report::{EndedBy, Verdict, approximate, share, write_latency};
+use crate::report::{EndedBy, Verdict, approximate, latency_lines, share, write_latency};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -109,7 +109,7 @@ impl SaleReport {
             call: tally.call.report(),
             payment: tally.payment.report(),
             by_second: tally.by_second,
-            call_by_second: tally.call_by_second.iter().map(Latency::report).collect(),
+            call_by_second: tally.call_by_second.reports(),
             sockets_by_second,
             server_memory: None,
         }
@@ -125,9 +125,6 @@ impl SaleReport {
         };
         let line = |(name, counts): (&String, &Vec<u64>)| {
             Line::by_second(name.as_str(), counts.iter().map(|count| approximate(*count)))
-        };
-        let ms = |name: &str, value: fn(&LatencyReport) -> u64| {
-            Line::by_second(name, self.call_by_second.iter().map(|call| approximate(value(call)) / 1000.0))
         };
         let until = |name: &str, latency: &LatencyReport| {
             let mut people = 0;
@@ -173,11 +170,7 @@ impl SaleReport {
                     title: "Latency of the buy call",
                     x: "seconds from the opening",
                     y: "ms",
-                    lines: vec![
-                        ms("p50", |latency| latency.p50_us),
-                        ms("p99", |latency| latency.p99_us),
-                        ms("max", |latency| latency.max_us),
-                    ],
+                    lines: latency_lines(self.call_by_second.iter()),
                 },
             ],
         }

@@ -1,6 +1,6 @@
 //! What a process has seen of its people's journeys; the parent adds the parts up.
 
-use crate::latency::Latency;
+use crate::latency::{Latency, LatencySeconds};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) struct SaleTally {
     /// Of one check-out, likewise.
     pub(crate) payment: Latency,
     /// By second: the same, and how many of what.
-    pub(crate) call_by_second: Vec<Latency>,
+    pub(crate) call_by_second: LatencySeconds,
     pub(crate) by_second: BTreeMap<String, Vec<u64>>,
 }
 
@@ -52,7 +52,7 @@ impl SaleTally {
             told,
             call,
             payment,
-            call_by_second: Vec::new(),
+            call_by_second: LatencySeconds::default(),
             by_second: BTreeMap::new(),
         }
     }
@@ -78,10 +78,7 @@ impl SaleTally {
     pub(crate) fn called(&mut self, since_opening: Duration, time: Duration) {
         self.call.record(time);
         let second = second_of(since_opening);
-        if self.call_by_second.len() <= second {
-            self.call_by_second.resize(second + 1, Latency::coarse());
-        }
-        self.call_by_second[second].record(time);
+        self.call_by_second.record(second, time);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -107,12 +104,7 @@ impl SaleTally {
         ] {
             own.add(others);
         }
-        if self.call_by_second.len() < other.call_by_second.len() {
-            self.call_by_second.resize(other.call_by_second.len(), Latency::coarse());
-        }
-        for (own, others) in self.call_by_second.iter_mut().zip(&other.call_by_second) {
-            own.add(others);
-        }
+        self.call_by_second.add(&other.call_by_second);
         for (what, others) in &other.by_second {
             let own = entry(&mut self.by_second, what);
             if own.len() < others.len() {
@@ -158,6 +150,6 @@ mod tests {
         one.add(&sent);
         assert_eq!((one.people, one.told_len(), one.untold()), (3, 2, 1));
         assert_eq!(one.by_second["told"], [1, 0, 1]);
-        assert_eq!((one.call.report().count, one.call_by_second.len()), (1, 2));
+        assert_eq!((one.call.report().count, one.call_by_second.reports().len()), (1, 2));
     }
 }

@@ -5,9 +5,9 @@ use super::worker::SocketsSummary;
 use crate::cli::SocketsArgs;
 use crate::crowd::{CrowdCounts, CrowdMoment, QuestionTally, QuestionsSecond};
 use crate::html::{Counts, Line, Page, Plot};
-use crate::latency::{Latency, LatencyReport};
+use crate::latency::{Latency, LatencyReport, LatencySeconds};
 use crate::memory::MemoryReport;
-use crate::report::{EndedBy, Verdict, approximate, share, write_latency};
+use crate::report::{EndedBy, Verdict, approximate, latency_lines, share, write_latency};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(crate) struct SocketsReport {
     pub(crate) connect_rate_per_s: f64,
     /// From a connection's start until it watched the sale.
     pub(crate) connect_latency: LatencyReport,
+    /// The same, by the second in which they watched, from the start.
+    pub(crate) connect_by_second: Vec<LatencyReport>,
     pub(crate) broadcasts: Vec<BroadcastReport>,
     /// Of the questions asked by `--ask-rate`, from when they were due to their answer.
     pub(crate) questions: LatencyReport,
@@ -72,12 +74,14 @@ impl SocketsReport {
     ) -> Self {
         let mut counts = CrowdCounts::default();
         let mut connect_latency = Latency::fine();
+        let mut connect_by_second = LatencySeconds::default();
         let mut expected_missed = 0;
         let mut questions = QuestionTally::default();
         for summary in &summaries {
             questions.add(&summary.questions);
             counts.add(&summary.counts);
             connect_latency.add(&summary.connect_latency);
+            connect_by_second.add(&summary.connect_by_second);
             expected_missed += summary.expected_missed;
         }
         let started_us = summaries.iter().map(|summary| summary.started_us).min();
@@ -101,6 +105,7 @@ impl SocketsReport {
             max_error_share: args.crowd.max_error_share,
             connect_rate_per_s,
             connect_latency: connect_latency.report(),
+            connect_by_second: connect_by_second.reports(),
             broadcasts: merge(summaries.into_iter().flat_map(|summary| summary.broadcasts).collect()),
             questions: questions.latency(),
             questions_unanswered: questions.unanswered(),
@@ -142,6 +147,18 @@ impl SocketsReport {
                     x: "seconds from the start",
                     y: "sockets",
                     lines: CrowdMoment::lines(self.seconds.iter().map(|second| &second.sockets)),
+                },
+                Plot {
+                    title: "Latency of connecting",
+                    x: "seconds from the start",
+                    y: "ms",
+                    lines: latency_lines(self.connect_by_second.iter()),
+                },
+                Plot {
+                    title: "Latency of questions",
+                    x: "seconds from the first",
+                    y: "ms",
+                    lines: latency_lines(self.questions_by_second.iter().map(|second| &second.answered)),
                 },
                 Plot {
                     title: "Receipts of broadcasts",

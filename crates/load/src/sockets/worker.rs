@@ -4,7 +4,7 @@ use super::broadcasts::{BroadcastBook, BroadcastHeard};
 use crate::clock::Clock;
 use crate::crowd::{Audience, Crowd, CrowdCounts, CrowdPlan, QuestionTally, Questions};
 use crate::fleet::{FIGURES_STEP, Orders, Said, say};
-use crate::latency::Latency;
+use crate::latency::{Latency, LatencySeconds};
 use crate::tokens::Tokens;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,7 @@ pub(crate) struct SocketsFigures {
 pub(crate) struct SocketsSummary {
     pub(crate) counts: CrowdCounts,
     pub(crate) connect_latency: Latency,
+    pub(crate) connect_by_second: LatencySeconds,
     /// In microseconds since the Unix epoch.
     pub(crate) started_us: i64,
     /// When the last one had connected.
@@ -69,10 +70,11 @@ pub(crate) fn work(task: SocketsTask, tokens: Option<Tokens>, orders: Orders) ->
             say::<_, SocketsSummary>(&Said::Figures(figures))?;
         }
     }
-    let Crowd { counts, connect_latency, connected_at, audience, questions, .. } = crowd;
+    let Crowd { counts, connect_latency, connect_by_second, connected_at, audience, questions, .. } = crowd;
     let summary = SocketsSummary {
         counts,
         connect_latency,
+        connect_by_second,
         started_us: clock.unix_us(started),
         connected_us: connected_at.map(|at| clock.unix_us(at)),
         expected_missed: audience.expected_missed(),

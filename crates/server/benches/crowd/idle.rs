@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Idle> {
     let count = options.common.size(options.count, QUICK_COUNT);
     let idle = Duration::from_secs(if options.common.quick { QUICK_IDLE_S } else { options.idle });
     let stage = Stage::set(&Needs { push: 1, people: count, ..Needs::default() })?;
-    let peers = if options.no_peers { &[][..] } else { &PeerKind::ALL };
+    let peers = if options.no_peers { &[][..] } else { &PeerKind::LIBRARIES };
     let mut runs: Vec<Vec<MemoryGrowth>> = Vec::new();
     for number in 1..=options.common.runs() {
         eprintln!("crowd: idle, run {number}");

@@ -14,6 +14,7 @@ use crate::generator::{Counts, Crowd};
 use crate::memory::gib;
 use crate::opening::{Pace, require_memory};
 use crate::report::{Report, verdict};
+use crate::spread::Spread;
 use crate::stage::{Needs, Offer, SOCKETS_PER_PROCESS, Stage};
 use crate::usage::approximate;
 
@@ -35,10 +36,22 @@ pub(crate) struct Options {
     pace: Pace,
 }
 
-/// A line for each size.
+/// What all runs gave.
 #[derive(Debug, Serialize)]
 pub(crate) struct Filled {
+    sizes: Vec<Size>,
+    /// One for each size and run.
     rows: Vec<Row>,
+}
+
+/// What fits into groups of one size.
+#[derive(Debug, Serialize)]
+struct Size {
+    limit_mib: u32,
+    held: Spread,
+    refused: Spread,
+    /// Of the limit.
+    bytes_per_socket: Spread,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,7 +85,22 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Filled> {
             rows.push(row);
         }
     }
-    Ok(Filled { rows })
+    let sizes = sizes.iter().map(|limit_mib| Size::of(*limit_mib, &rows)).collect();
+    Ok(Filled { sizes, rows })
+}
+
+impl Size {
+    fn of(limit_mib: u32, rows: &[Row]) -> Self {
+        let of = |figure: fn(&Row) -> f64| {
+            Spread::of(rows.iter().filter(|row| row.limit_mib == limit_mib).map(figure))
+        };
+        Self {
+            limit_mib,
+            held: of(|row| approximate(row.held)),
+            refused: of(|row| approximate(row.refused)),
+            bytes_per_socket: of(|row| f64::from(row.limit_mib) * 1_048_576.0 / approximate(row.held.max(1))),
+        }
+    }
 }
 
 fn fill(limit_mib: u32, pace: &Pace) -> anyhow::Result<Row> {
@@ -148,9 +176,12 @@ impl fmt::Display for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEAD}")?;
         self.rows.iter().try_for_each(|row| write!(f, "{row}"))?;
-        let held: u64 = self.rows.iter().map(|row| row.held).sum();
-        let memory: f64 = self.rows.iter().map(|row| f64::from(row.limit_mib) * 1_048_576.0).sum();
-        writeln!(f, "{:.0} B of the limit for each socket held", memory / approximate(held.max(1)))?;
+        for Size { limit_mib, held, refused, bytes_per_socket } in &self.sizes {
+            writeln!(
+                f,
+                "{limit_mib} MiB: holds {held:.0}, refuses {refused:.0}; {bytes_per_socket:.0} B for each"
+            )?;
+        }
         writeln!(
             f,
             "aim            who is beyond the limit is refused with 503, nobody is lost: {}",

@@ -60,15 +60,21 @@ enum Command {
     Limits(limits::Options),
     Scaling(scaling::Options),
     Sale(sale::Options),
-    /// A server of other people, started by the others.
-    #[command(hide = true)]
-    Peer,
+    /// What others are compared with, started by them.
+    #[command(hide = true, subcommand)]
+    Peer(PeerServer),
+}
+
+#[derive(Debug, Subcommand)]
+enum PeerServer {
+    Socketioxide,
+    Bare,
 }
 
 /// What every subcommand takes.
 #[derive(Debug, Clone, Args)]
 struct Common {
-    /// Runs, each on processes of its own; figures are the median, with the least and the greatest
+    /// Runs; figures are the median, with the least and the greatest
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
     /// A look within a minute or two: one run of a few sockets. Its figures mean little
@@ -117,7 +123,8 @@ fn run(command: &Command) -> anyhow::Result<bool> {
         Command::Limits(options) => with_output(&options.common, || limits::run(options)),
         Command::Scaling(options) => with_output(&options.common, || scaling::run(options)),
         Command::Sale(options) => with_output(&options.common, || sale::run(options)),
-        Command::Peer => peers::socketioxide::serve().map(|()| true),
+        Command::Peer(PeerServer::Socketioxide) => peers::socketioxide::serve().map(|()| true),
+        Command::Peer(PeerServer::Bare) => peers::bare::serve().map(|()| true),
     }
 }
 

@@ -23,7 +23,8 @@ const QUICK_COUNT: u32 = 5_000;
 /// At this rate each of them took everybody in, also on the slower of the machines seen; it is in no figure.
 const PEER_CONNECT_RATE_MAX: u32 = 1_000;
 
-/// Measure the opening broadcast; where one process holds the crowd, with socketioxide and the socket.io of Node beside it.
+/// Measure the opening broadcast; where one process holds the crowd, with socketioxide, the
+/// socket.io of Node and a bare loop of writes beside it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]

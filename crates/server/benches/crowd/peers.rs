@@ -4,6 +4,7 @@
 //! They check no tokens and know nothing of sales: what they do is the least that a sale's sockets need, so a peer is
 //! measured at its best. An order is a line on their standard input: the text of the event's argument.
 
+pub(crate) mod bare;
 pub(crate) mod socketioxide;
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -22,6 +23,8 @@ pub(crate) enum PeerKind {
     Socketioxide,
     /// The reference implementation.
     Node,
+    /// No server, but a loop of writes.
+    Bare,
 }
 
 /// A running server. Ends with this value.
@@ -32,12 +35,14 @@ pub(crate) struct Peer {
 }
 
 impl PeerKind {
-    pub(crate) const ALL: [Self; 2] = [Self::Socketioxide, Self::Node];
+    pub(crate) const LIBRARIES: [Self; 2] = [Self::Socketioxide, Self::Node];
+    pub(crate) const ALL: [Self; 3] = [Self::Socketioxide, Self::Node, Self::Bare];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Socketioxide => "socketioxide",
             Self::Node => "Node socket.io",
+            Self::Bare => "bare writes",
         }
     }
 
@@ -45,7 +50,8 @@ impl PeerKind {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
         match self {
-            Self::Socketioxide => command.arg(std::env::current_exe()?).arg("peer"),
+            Self::Socketioxide => command.arg(std::env::current_exe()?).args(["peer", "socketioxide"]),
+            Self::Bare => command.arg(std::env::current_exe()?).args(["peer", "bare"]),
             // It collects its garbage when it is idle, so that what is measured is what it needs.
             Self::Node => command.args(["node", "--expose-gc"]).arg(Path::new(NODE).join("server.mjs")),
         };

@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use miaosha_testkit::services::{Node, Place};
-use serde_json::Value;
 
 use crate::generator::{Load, Pace};
 use crate::machine::Machine;
 use crate::peer::{self, Peer};
 use crate::report::{Part, Report, Target};
-use crate::sales::ask;
 use crate::spread::Series;
 use crate::stage::{Loaded, Stage, base, named};
 use crate::usage::{Process, approximate};
@@ -111,7 +109,7 @@ fn measure_decided(
         decisions::wait_for(consumer, before + people + 1, DECIDED_WITHIN)?;
         wait_for_claims(stage, &sale, people + 1)?;
         let took_s = began.elapsed().as_secs_f64();
-        require_claims(stage, &sale, people + 1)?;
+        stage.require_claims(std::slice::from_ref(&sale), people + 1)?;
 
         part.note_others(loaded.usage.others);
         let (rate, decided_rate) = (loaded.report.answers_per_s, approximate(people) / took_s);
@@ -163,13 +161,4 @@ fn wait_for_claims(stage: &Stage, sale: &str, people: u64) -> anyhow::Result<()>
         ensure!(Instant::now() < deadline, "only {claims} of {people} people have a claim");
         std::thread::sleep(CLAIMS_INTERVAL);
     }
-}
-
-/// An error unless the sale's books are right and so many people have a claim.
-fn require_claims(stage: &Stage, sale: &str, people: u64) -> anyhow::Result<()> {
-    let recount: Value = serde_json::from_str(&ask(stage.command(), &["sale", "verify", sale, "--json"])?)?;
-    let of = |status: &str| recount[status].as_u64().unwrap_or_default();
-    let claims = of("reserved") + of("standby");
-    ensure!(claims == people, "{people} people came, and {claims} have a claim: {recount}");
-    Ok(())
 }

@@ -86,6 +86,9 @@ impl Crowd {
             decisions::wait_for(consumer, made + people, DECIDED_WITHIN)?;
             let took_s = began.elapsed().as_secs_f64();
             let usage = Reading::take(&processes)?.since(&before);
+            // Reserved, or standing by.
+            let places = sales.len() as u64 * 2 * u64::from(*stock);
+            stage.require_claims(&sales, places.min(*people))?;
 
             part.note_others(usage.others);
             per_cpu_s.push(approximate(*people) / usage.cpu_s("consumer"));

@@ -105,21 +105,14 @@ pub(crate) struct Options {
 /// What `small` takes.
 #[derive(Debug, Args)]
 pub(crate) struct SmallOptions {
-    /// How often it is measured
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) runs: u32,
+    #[command(flatten)]
+    pub(crate) common: Options,
     /// Requests a second, by the clock
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000))]
     pub(crate) rate: u32,
     /// How long a run lasts
     #[arg(long, value_name = "S", default_value_t = 300, value_parser = clap::value_parser!(u32).range(2..=3_000))]
     pub(crate) seconds: u32,
-    /// Three seconds: whether it works, not how well
-    #[arg(long)]
-    pub(crate) quick: bool,
-    /// Write all figures as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -133,7 +126,7 @@ fn main() -> ExitCode {
         Figure::Accepted(options) => reported(options.json.as_deref(), || accepted::measure(options)),
         Figure::Decided(options) => reported(options.json.as_deref(), || decided::measure(options)),
         Figure::Order(options) => reported(options.json.as_deref(), || order::measure(options)),
-        Figure::Small(options) => reported(options.json.as_deref(), || small::measure(options)),
+        Figure::Small(options) => reported(options.common.json.as_deref(), || small::measure(options)),
         Figure::Scaling(options) => reported(options.json.as_deref(), || scaling::measure(options)),
         Figure::Peer { uri } => peer::run(uri),
     };

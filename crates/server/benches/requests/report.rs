@@ -41,14 +41,6 @@ pub(crate) struct Target {
     is_met: bool,
 }
 
-impl Report {
-    /// Of nothing, for the lack of something.
-    pub(crate) fn skipped(figure: &'static str, lack: &anyhow::Error) -> Self {
-        let part = Part::of(format!("skipped: {lack:#}"));
-        Self { figure, machine: Machine::here(), parts: vec![part] }
-    }
-}
-
 impl Part {
     /// Without any figure yet.
     pub(crate) fn of(what: impl Into<String>) -> Self {
@@ -100,13 +92,8 @@ impl fmt::Display for Part {
         for note in &self.notes {
             writeln!(f, "  {note}")?;
         }
-        if self.others_max > OTHERS_MAX {
-            let others = self.others_max;
-            writeln!(
-                f,
-                "  not a quiet machine: others used up to {others:.0} % of a core, so this means little"
-            )?;
-        }
-        Ok(())
+        let noise =
+            if self.others_max > OTHERS_MAX { ": not a quiet machine, so this means little" } else { "" };
+        writeln!(f, "  others used up to {:.0} % of a core{noise}", self.others_max)
     }
 }

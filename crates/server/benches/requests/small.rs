@@ -2,8 +2,8 @@
 //! not depend on it. What its people feel: how many get no answer, and how long the others wait.
 //!
 //! The other core has the generator, the services and the consumer. The sale has units for a twentieth of the first
-//! second's requests and as many places in standby, so that it is as good as sold out after that second; whoever comes again in a later
-//! round has a claim, or none.
+//! second's requests and as many places in standby, so that it is as good as sold out after that second;
+//! whoever comes again in a later round has a claim, or none.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::report::{Part, Report, Target};
 use crate::spread::Series;
 use crate::stage::{Loaded, Stage, base, named};
 use crate::usage::{approximate, bind_to};
-use crate::{MEASURED_CORE, OTHER_CORE, SmallOptions};
+use crate::{MEASURED_CORE, OTHER_CORE, Options, SmallOptions};
 
 const MEMORY_BYTES: u64 = 512 << 20;
 const CONNECTIONS: u32 = 256;
@@ -28,9 +28,9 @@ const REQUESTS_PER_UNIT: u32 = 20;
 const FAILURES_MAX_PERCENT: f64 = 1.0;
 const P50_MAX_MS: f64 = 1_000.0;
 
-/// Measures it, or says why this machine cannot.
+/// Measures it; an error where control groups cannot be made.
 pub(crate) fn measure(options: &SmallOptions) -> anyhow::Result<Report> {
-    let SmallOptions { runs, quick, rate, seconds, .. } = *options;
+    let SmallOptions { common: Options { runs, quick, .. }, rate, seconds } = *options;
     let seconds = if quick { QUICK_SECONDS } else { seconds };
     let people = if quick { QUICK_PEOPLE } else { PEOPLE };
     let mut part = Part::of(format!(
@@ -38,10 +38,7 @@ pub(crate) fn measure(options: &SmallOptions) -> anyhow::Result<Report> {
     ));
     let limits = Limits { memory_bytes: Some(MEMORY_BYTES), ..Limits::default() };
     // Made before the publisher, so that it is removed after it.
-    let group = match ControlGroup::new("small", limits) {
-        Ok(group) => group,
-        Err(lack) => return Ok(Report::skipped("small", &lack)),
-    };
+    let group = ControlGroup::new("small", limits)?;
     bind_to(OTHER_CORE)?;
     let stage = Stage::set()?;
     let consumer = stage.start("consumer", Place::default())?;

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use miaosha_distributed::rabbitmq::RabbitConfig;
 use miaosha_testkit::services::{Node, PATIENCE, Place, Service, Services, SitePlan};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::generator::{Generator, Load, LoadReport};
 use crate::http::Http;
 use crate::people::People;
-use crate::sales::SalePlan;
+use crate::sales::{SalePlan, ask};
 use crate::usage::{Process, Reading, Usage};
 
 const DATABASE: &str = "miaosha";
@@ -92,6 +93,19 @@ impl Stage {
                 }
             }
         })
+    }
+
+    /// An error unless exactly so many people have a claim in these sales together, by a recount.
+    pub(crate) fn require_claims(&self, sales: &[String], people: u64) -> anyhow::Result<()> {
+        let mut claims = 0;
+        for sale in sales {
+            let recount: Value =
+                serde_json::from_str(&ask(self.command(), &["sale", "verify", sale, "--json"])?)?;
+            let of = |status: &str| recount[status].as_u64().unwrap_or_default();
+            claims += of("reserved") + of("standby");
+        }
+        ensure!(claims == people, "{people} people should have a claim, and {claims} have");
+        Ok(())
     }
 
     /// Sends a load to its end, and reads what `processes`, the services and this program use meanwhile. They must outlast
