@@ -23,7 +23,7 @@ const MEASURED_CORE: u16 = 0;
 const OTHER_CORE: u16 = 1;
 const INSTANCES: [u16; 4] = [1, 2, 4, 8];
 const CORE_THOUSANDTHS: u32 = 100;
-/// So many that telling them takes several of the kernel's accounting periods, a tenth of a second each.
+/// So many that telling them takes many of a group's accounting periods.
 const SOCKETS_OF_EACH: u32 = 10_000;
 const QUICK_SOCKETS_OF_EACH: u32 = 500;
 /// A tenth of a core was seen to take in at least so many.

@@ -109,7 +109,7 @@ fn measure_decided(
         decisions::wait_for(consumer, before + people + 1, DECIDED_WITHIN)?;
         wait_for_claims(stage, &sale, people + 1)?;
         let took_s = began.elapsed().as_secs_f64();
-        stage.require_claims(std::slice::from_ref(&sale), people + 1)?;
+        stage.require_claims(&sale, people + 1)?;
 
         part.note_others(loaded.usage.others);
         let (rate, decided_rate) = (loaded.report.answers_per_s, approximate(people) / took_s);

@@ -95,16 +95,13 @@ impl Stage {
         })
     }
 
-    /// An error unless exactly so many people have a claim in these sales together, by a recount.
-    pub(crate) fn require_claims(&self, sales: &[String], people: u64) -> anyhow::Result<()> {
-        let mut claims = 0;
-        for sale in sales {
-            let recount: Value =
-                serde_json::from_str(&ask(self.command(), &["sale", "verify", sale, "--json"])?)?;
-            let of = |status: &str| recount[status].as_u64().unwrap_or_default();
-            claims += of("reserved") + of("standby");
-        }
-        ensure!(claims == people, "{people} people should have a claim, and {claims} have");
+    /// An error unless the sale's books are right and so many people have a claim.
+    pub(crate) fn require_claims(&self, sale: &str, people: u64) -> anyhow::Result<()> {
+        let recount: Value =
+            serde_json::from_str(&ask(self.command(), &["sale", "verify", sale, "--json"])?)?;
+        let of = |status: &str| recount[status].as_u64().unwrap_or_default();
+        let claims = of("reserved") + of("standby");
+        ensure!(claims == people, "{people} people should have a claim, and {claims} have: {recount}");
         Ok(())
     }
 
