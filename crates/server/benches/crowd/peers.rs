@@ -1,5 +1,5 @@
-//! Servers of other people, for the same crowd: each lets a client join with a token, answers `watch` by putting it into a
-//! room, and tells the room a `sale` event when it is told to.
+//! What others do for the same crowd: servers of other people, and a loop of writes as a bound. Each lets a client join with a
+//! token, answers `watch` by putting it into a room, and tells the room a `sale` event when it is told to.
 //!
 //! They check no tokens and know nothing of sales: what they do is the least that a sale's sockets need, so a peer is
 //! measured at its best. An order is a line on their standard input: the text of the event's argument.
