@@ -9,7 +9,10 @@ use miaosha_domain::time::Timestamp;
 use super::script::{List, Rows, Script};
 
 pub(super) const INSERT: &str = "INSERT INTO claims (sale, user, status, rev, seq, quantity, deadline, hold_until, payment, restocked) VALUES ?";
-pub(super) const UPDATE: &str = "UPDATE claims SET status = ?, rev = ?, deadline = ?, hold_until = ?, payment = ?, restocked = ? \
+/// By the primary key, whatever the server believes of other indexes: they would lead it over claims of others, which it
+/// would lock on its way.
+pub(super) const UPDATE: &str = "UPDATE claims FORCE INDEX (PRIMARY) \
+     SET status = ?, rev = ?, deadline = ?, hold_until = ?, payment = ?, restocked = ? \
      WHERE sale = ? AND user IN (?) AND rev = ?";
 pub(super) const INSERT_EVENTS: &str =
     "INSERT INTO claim_events (sale, user, rev, from_status, to_status, quantity, at) VALUES ?";

@@ -109,6 +109,30 @@ fn the_claims_of_a_full_batch_are_locked_in_the_order_of_the_primary_key() {
     });
 }
 
+/// A step that read another index would lock claims of others and could wait for a transaction that waits for it. Which
+/// index a server would choose depends on how many rows it believes to be there.
+#[test]
+fn claims_are_changed_by_the_primary_key_however_few_they_are() {
+    run(async {
+        let database = TestDatabase::migrated().await;
+        let door = Door::to(&database.servers.primary).await;
+        let config = MysqlConfig { primary: format!("{}/{}", door.url, database.name), ..database.config() };
+        let stores = stores_of(Arc::new(connect(&config).await.unwrap()), Box::new(()));
+        let mut connection = database.connection().await;
+        scene::open_sale(&stores, 9, scene::TERMS).await;
+        for raw in 1..=8 {
+            scene::ask(&stores, raw..raw + 1).await;
+            execute(&mut connection, "ANALYZE TABLE claims").await.unwrap();
+            scene::commit_paying(scene::lock_claim(&stores, scene::user(raw)).await).await;
+            let sent = door.take_statements();
+            let update = sent.iter().find(|statement| statement.starts_with("UPDATE claims")).unwrap();
+            let plan = rows(&mut connection, &format!("EXPLAIN {update}")).await;
+            let keys: Vec<Option<String>> = plan.iter().map(|step| step.try_get("key").unwrap()).collect();
+            assert_eq!(keys, [Some("PRIMARY".to_owned())], "with {raw} claims: {update}");
+        }
+    });
+}
+
 /// What only one of the engines has, or has in another meaning.
 const FOREIGN: &[&str] = &[
     "RETURNING",
