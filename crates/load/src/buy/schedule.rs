@@ -89,7 +89,7 @@ impl Schedule {
         self.start
     }
 
-    /// From when on nothing is sent.
+    /// From when on nothing is sent, but what waited for a time before it.
     pub(super) fn end(&self) -> Instant {
         self.start + self.duration
     }

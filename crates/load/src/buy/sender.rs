@@ -95,8 +95,12 @@ impl<D: Dial> Sender<D> {
         let mut waited = false;
         loop {
             let now = Instant::now();
-            if now >= self.run.schedule.end() || self.is_stopped() {
+            if self.is_stopped() {
                 return None;
+            }
+            if now >= self.run.schedule.end() {
+                // It was due before: the connection was free for it, and only the timer came late.
+                return self.taken.take().filter(|_| waited).map(|attempt| (attempt, waited));
             }
             if let Some(attempt) = self.retries.borrow_mut().pop_due(now) {
                 return Some((attempt, waited));

@@ -289,6 +289,21 @@ fn requests_that_found_no_connection_in_time_are_missed_not_sent_late() {
 }
 
 #[test]
+fn a_request_that_a_free_connection_holds_is_sent_although_the_timer_wakes_it_after_the_end() {
+    let (tally, seen) = run("--connections 1 --rate 2/s --duration 1s", 1000, |_, number| {
+        if number == 0 {
+            tokio::task::spawn_local(async {
+                sleep(Duration::from_millis(100)).await;
+                tokio::time::advance(Duration::from_secs(2)).await;
+            });
+        }
+        Reaction::Answer(QUEUED)
+    });
+    assert_eq!((tally.requests, tally.ended), (2, 2));
+    assert!(seen[1].at - seen[0].at >= Duration::from_secs(2));
+}
+
+#[test]
 fn a_connection_that_the_site_closed_while_idle_is_no_failure() {
     let (tally, seen) =
         run("--connections 1 --rate 1/s --duration 5s", 100, |_, _| Reaction::AnswerAndClose(QUEUED));

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Sizes of groups, in MiB
     #[arg(long, value_name = "MIB", value_delimiter = ',', default_values_t = [512, 1024, 2048, 4096], value_parser = clap::value_parser!(u32).range(64..=65_536))]
     sizes: Vec<u32>,
+    /// Cores of the push processes, which the crowd and all else use as well; without it all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    cores: Option<u16>,
     #[command(flatten)]
     pace: Pace,
 }
@@ -39,6 +42,8 @@ pub(crate) struct Options {
 /// What all runs gave.
 #[derive(Debug, Serialize)]
 pub(crate) struct Filled {
+    /// Of the push processes; all of the machine's without it.
+    cores: Option<u16>,
     sizes: Vec<Size>,
     /// One for each size and run.
     rows: Vec<Row>,
@@ -79,14 +84,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Filled> {
     for _ in 0..options.common.runs() {
         for limit_mib in sizes {
             eprintln!("crowd: limits, {limit_mib} MiB");
-            let row = fill(*limit_mib, &options.pace)?;
+            let row = fill(*limit_mib, options.cores, &options.pace)?;
             // A run takes long, and the next may fail.
             eprint!("{HEAD}\n{row}");
             rows.push(row);
         }
     }
     let sizes = sizes.iter().map(|limit_mib| Size::of(*limit_mib, &rows)).collect();
-    Ok(Filled { sizes, rows })
+    Ok(Filled { cores: options.cores, sizes, rows })
 }
 
 impl Size {
@@ -103,14 +108,15 @@ impl Size {
     }
 }
 
-fn fill(limit_mib: u32, pace: &Pace) -> anyhow::Result<Row> {
+fn fill(limit_mib: u32, cores: Option<u16>, pace: &Pace) -> anyhow::Result<Row> {
     let limits = Limits { memory_bytes: Some(u64::from(limit_mib) << 20), ..Limits::default() };
     let group = ControlGroup::new("crowd", limits)?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few hundred at the most")]
     let processes = (f64::from(limit_mib) / 1024.0 * PROCESSES_PER_GIB).ceil() as u16;
     let asked = u32::from(processes) * SOCKETS_PER_PROCESS;
     require_memory(asked)?;
-    let push_place = Place { groups: vec![group.entrances()], ..Place::default() };
+    let cores = cores.map_or_else(Vec::new, |count| (0..count).collect());
+    let push_place = Place { cores, groups: vec![group.entrances()], ..Place::default() };
     let stage = Stage::set(&Needs { push: processes, people: asked, push_place, ..Needs::default() })?;
     let (urls, tokens) = (stage.push_urls(), stage.tokens());
     let sale = stage.plan_sale(&Offer::to_hear_of(pace.until_opening(asked)))?;
@@ -174,6 +180,9 @@ impl fmt::Display for Row {
 
 impl fmt::Display for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(cores) = self.cores {
+            writeln!(f, "push processes on cores 0 to {}", cores - 1)?;
+        }
         writeln!(f, "{HEAD}")?;
         self.rows.iter().try_for_each(|row| write!(f, "{row}"))?;
         for Size { limit_mib, held, refused, bytes_per_socket } in &self.sizes {

@@ -16,7 +16,7 @@ use crate::report::{Part, Report, Target};
 use crate::spread::Series;
 use crate::stage::{Loaded, Stage, base, named};
 use crate::usage::{Process, approximate};
-use crate::{Options, decisions, queue};
+use crate::{AcceptedOptions, decisions, queue};
 
 const CONNECTIONS: u32 = 512;
 /// The most that a sale may have, and the most that may stand by.
@@ -32,8 +32,14 @@ const QUICK_PEOPLE: u64 = 10_000;
 const DECIDED_WITHIN: Duration = Duration::from_mins(2);
 const CLAIMS_INTERVAL: Duration = Duration::from_millis(20);
 
+impl AcceptedOptions {
+    fn people_or(&self, usual: u64) -> u64 {
+        self.people.unwrap_or(if self.common.quick { QUICK_PEOPLE } else { usual })
+    }
+}
+
 /// Measures both.
-pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
+pub(crate) fn measure(options: &AcceptedOptions) -> anyhow::Result<Report> {
     let stage = Stage::set()?;
     let publisher = stage.start("publisher", Place::default())?;
     let bound = measure_bound(&stage, &publisher, options)?;
@@ -43,15 +49,15 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
 }
 
 /// Nobody decides; publisher and peer in turn.
-fn measure_bound(stage: &Stage, publisher: &Node, options: &Options) -> anyhow::Result<Part> {
-    let people = if options.quick { QUICK_PEOPLE } else { PEOPLE };
+fn measure_bound(stage: &Stage, publisher: &Node, options: &AcceptedOptions) -> anyhow::Result<Part> {
+    let people = options.people_or(PEOPLE);
     let uri = stage.services.addresses().rabbitmq;
     let peer = Peer::start(&uri)?;
     let processes = [named("publisher", publisher)?, peer.process()];
     let mut part =
         Part::of(format!("{people} people a run, each once, {CONNECTIONS} connections; no consumer"));
     let [mut ours, mut theirs, mut ratios, mut our_cpu, mut their_cpu] = [const { Vec::new() }; 5];
-    for run in 0..options.runs {
+    for run in 0..options.common.runs {
         let sale = open_sale(stage, publisher)?;
         let accepted = load(stage, &base(publisher), &sale, people, &processes)?;
         // With the one who found out that the sale is open.
@@ -93,15 +99,15 @@ fn measure_decided(
     stage: &Stage,
     publisher: &Node,
     consumer: &Node,
-    options: &Options,
+    options: &AcceptedOptions,
 ) -> anyhow::Result<Part> {
-    let people = if options.quick { QUICK_PEOPLE } else { PEOPLE_DECIDED };
+    let people = options.people_or(PEOPLE_DECIDED);
     let processes = [named("publisher", publisher)?, named("consumer", consumer)?];
     let mut part = Part::of(format!(
         "{people} people a run, each once, {CONNECTIONS} connections; a consumer decides meanwhile, and all get a unit"
     ));
     let [mut accepted, mut decided] = [const { Vec::new() }; 2];
-    for run in 0..options.runs {
+    for run in 0..options.common.runs {
         let before = decisions::count(consumer)?;
         let sale = open_sale(stage, publisher)?;
         let began = Instant::now();

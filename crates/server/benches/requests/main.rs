@@ -70,7 +70,7 @@ enum Figure {
     /// without looking at them
     Refused(Options),
     /// Requests accepted a second when there is enough for everybody, beside a bare server that hands over the same batches
-    Accepted(Options),
+    Accepted(AcceptedOptions),
     /// People decided by a consumer, for each of its CPU-seconds and a second: nearly all refused, and all winning
     Decided(Options),
     /// How far people overtake each other on their way into the line
@@ -102,6 +102,16 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
 }
 
+/// What `accepted` takes.
+#[derive(Debug, Args)]
+pub(crate) struct AcceptedOptions {
+    #[command(flatten)]
+    pub(crate) common: Options,
+    /// People who come in a run, each once; without it 500,000, and 200,000 where a consumer decides meanwhile
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..1_000_000))]
+    pub(crate) people: Option<u64>,
+}
+
 /// What `small` takes.
 #[derive(Debug, Args)]
 pub(crate) struct SmallOptions {
@@ -123,7 +133,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let measured = match &cli.figure {
         Figure::Refused(options) => reported(options.json.as_deref(), || refused::measure(options)),
-        Figure::Accepted(options) => reported(options.json.as_deref(), || accepted::measure(options)),
+        Figure::Accepted(options) => reported(options.common.json.as_deref(), || accepted::measure(options)),
         Figure::Decided(options) => reported(options.json.as_deref(), || decided::measure(options)),
         Figure::Order(options) => reported(options.json.as_deref(), || order::measure(options)),
         Figure::Small(options) => reported(options.common.json.as_deref(), || small::measure(options)),
