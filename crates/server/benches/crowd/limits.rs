@@ -2,8 +2,9 @@
 //! it can hold. Those beyond are to be refused with 503, and whoever was taken in is to hear the opening.
 
 use std::fmt;
+use std::thread::available_parallelism;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 use miaosha_testkit::services::Place;
 use serde::Serialize;
@@ -79,6 +80,8 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<Filled> {
+    let there = available_parallelism()?.get();
+    ensure!(options.cores.is_none_or(|cores| usize::from(cores) <= there), "there are only {there} cores");
     let sizes = if options.common.quick { &[QUICK_MIB][..] } else { &options.sizes };
     let mut rows = Vec::new();
     for _ in 0..options.common.runs() {
@@ -181,7 +184,7 @@ impl fmt::Display for Row {
 impl fmt::Display for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(cores) = self.cores {
-            writeln!(f, "push processes on cores 0 to {}", cores - 1)?;
+            writeln!(f, "cores of the push processes: {cores}")?;
         }
         writeln!(f, "{HEAD}")?;
         self.rows.iter().try_for_each(|row| write!(f, "{row}"))?;

@@ -1,6 +1,10 @@
 //! How push processes scale: upwards, one of them with a core and with two, of which the second is also the crowd's; and
 //! outwards, one to eight of them, each held to a tenth of a core, so that all of them together are less than the core that they
-//! run on. The crowd, which grows with them, and all else are on the other core.
+//! run on. The crowd and all else are on the other core.
+//!
+//! The same crowd is spread over however many there are: what a core needs to tell a socket grows with the sockets that it
+//! tells, whoever they belong to, as its caches hold the state of fewer of them. With a crowd that grows with the processes,
+//! those on one core would be compared with that, and not with each other.
 
 use std::fmt;
 use std::thread::sleep;
@@ -22,10 +26,9 @@ use crate::usage::bind_to;
 const MEASURED_CORE: u16 = 0;
 const OTHER_CORE: u16 = 1;
 const INSTANCES: [u16; 4] = [1, 2, 4, 8];
-const CORE_THOUSANDTHS: u32 = 100;
-/// So many that telling them takes many of a group's accounting periods.
-const SOCKETS_OF_EACH: u32 = 10_000;
-const QUICK_SOCKETS_OF_EACH: u32 = 500;
+/// So many that telling them takes eight processes many of a group's accounting periods, and that one has room for them.
+const SOCKETS: u32 = 16_000;
+const QUICK_SOCKETS: u32 = 500;
 /// A tenth of a core was seen to take in at least so many.
 const CONNECT_RATE_OF_EACH: u32 = 1_000;
 const KNOWN_AFTER: Duration = Duration::from_secs(2);
@@ -42,6 +45,12 @@ const AIM_SHARE: f64 = 0.8;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: Common,
+    /// So many sockets on each of the processes, instead of the same crowd spread over however many there are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..=18_500))]
+    each: Option<u32>,
+    /// What each process may use, in thousandths of a core
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=1_000))]
+    share: u32,
 }
 
 /// A line for each number of cores, and one for each number of processes.
@@ -49,7 +58,6 @@ pub(crate) struct Options {
 pub(crate) struct Scaling {
     sockets_of_cores: u32,
     cores: Vec<CoresRow>,
-    sockets_of_each: u32,
     core_thousandths: u32,
     rows: Vec<Row>,
 }
@@ -66,19 +74,24 @@ struct CoresRow {
 #[derive(Debug, Serialize)]
 struct Row {
     processes: u16,
+    /// Of all of them together.
+    sockets: u32,
     /// As above.
     told_per_s: Spread,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<Scaling> {
     bind_to(OTHER_CORE)?;
-    let sockets_of_cores = options.common.size(SOCKETS_OF_CORES, QUICK_SOCKETS_OF_EACH);
+    let sockets_of_cores = options.common.size(SOCKETS_OF_CORES, QUICK_SOCKETS);
     let cores = [1, 2].map(|cores| measure_cores(cores, sockets_of_cores, options.common.runs()));
     let cores = cores.into_iter().collect::<anyhow::Result<_>>()?;
-    let sockets_of_each = options.common.size(SOCKETS_OF_EACH, QUICK_SOCKETS_OF_EACH);
-    let rows = INSTANCES.map(|processes| measure(processes, sockets_of_each, options.common.runs()));
+    let rows = INSTANCES.map(|processes| {
+        let sockets = options.each.map(|each| each * u32::from(processes));
+        let sockets = sockets.unwrap_or(options.common.size(SOCKETS, QUICK_SOCKETS));
+        measure(processes, sockets, options)
+    });
     let rows = rows.into_iter().collect::<anyhow::Result<_>>()?;
-    Ok(Scaling { sockets_of_cores, cores, sockets_of_each, core_thousandths: CORE_THOUSANDTHS, rows })
+    Ok(Scaling { sockets_of_cores, cores, core_thousandths: options.share, rows })
 }
 
 fn measure_cores(cores: u16, people: u32, runs: u32) -> anyhow::Result<CoresRow> {
@@ -96,23 +109,22 @@ fn measure_cores(cores: u16, people: u32, runs: u32) -> anyhow::Result<CoresRow>
     Ok(CoresRow { cores, taken_in_per_s: Spread::of(taken_in_per_s), told_per_s: Spread::of(told_per_s) })
 }
 
-fn measure(processes: u16, sockets_of_each: u32, runs: u32) -> anyhow::Result<Row> {
-    let limits = Limits { core_thousandths: Some(CORE_THOUSANDTHS), ..Limits::default() };
+fn measure(processes: u16, people: u32, options: &Options) -> anyhow::Result<Row> {
+    let limits = Limits { core_thousandths: Some(options.share), ..Limits::default() };
     let groups = (0..processes).map(|number| ControlGroup::new(&format!("{number}"), limits));
     let groups = groups.collect::<anyhow::Result<Vec<_>>>()?;
     let entrances = groups.iter().map(ControlGroup::entrances).collect();
     let push_place = Place { groups: entrances, ..Place::on(MEASURED_CORE) };
-    let people = sockets_of_each * u32::from(processes);
     let stage = Stage::set(&Needs { push: processes, people, push_place, ..Needs::default() })?;
     let pace = Pace::of(CONNECT_RATE_OF_EACH * u32::from(processes));
     let mut told_per_s = Vec::new();
-    for number in 1..=runs {
+    for number in 1..=options.common.runs() {
         eprintln!("crowd: scaling, {processes} push processes, run {number}");
         told_per_s.push(told(&hear_opening(&stage, &pace, people)?, people)?);
     }
     // Its processes end before their groups do.
     drop(stage);
-    Ok(Row { processes, told_per_s: Spread::of(told_per_s) })
+    Ok(Row { processes, sockets: people, told_per_s: Spread::of(told_per_s) })
 }
 
 /// The crowd connects, and hears the opening of a sale.
@@ -154,7 +166,7 @@ impl Report for Scaling {
 
 impl fmt::Display for Scaling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sockets_of_cores, cores, sockets_of_each, core_thousandths, rows } = self;
+        let Self { sockets_of_cores, cores, core_thousandths, rows } = self;
         writeln!(f, "one push process, {sockets_of_cores} sockets, the crowd on the second core")?;
         for CoresRow { cores, taken_in_per_s, told_per_s } in cores {
             writeln!(
@@ -162,15 +174,12 @@ impl fmt::Display for Scaling {
                 "{cores} of the cores     took in {taken_in_per_s:.0} a second, told {told_per_s:.0} a second"
             )?;
         }
-        writeln!(
-            f,
-            "push processes of {core_thousandths} thousandths of a core, {sockets_of_each} sockets on each"
-        )?;
+        writeln!(f, "push processes of {core_thousandths} thousandths of a core")?;
         for row in rows {
-            let Row { processes, told_per_s } = row;
+            let Row { processes, sockets, told_per_s } = row;
             writeln!(
                 f,
-                "{processes} processes    told {told_per_s:.0} a second, {:.1} x one",
+                "{processes} processes    {sockets} sockets, told {told_per_s:.0} a second, {:.1} x one",
                 self.times(row)
             )?;
         }
