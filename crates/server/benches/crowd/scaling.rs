@@ -2,9 +2,9 @@
 //! outwards, one to eight of them, each held to a tenth of a core, so that all of them together are less than the core that they
 //! run on. The crowd and all else are on the other core.
 //!
-//! The same crowd is spread over however many there are: what a core needs to tell a socket grows with the sockets that it
-//! tells, whoever they belong to, as its caches hold the state of fewer of them. With a crowd that grows with the processes,
-//! those on one core would be compared with that, and not with each other.
+//! The same crowd is spread over however many there are. What a core needs to tell a socket was seen to grow with the number of
+//! sockets that it tells, whether they belong to one process or to eight (docs/BENCHMARKS.md has the figures); with a crowd that
+//! grows with the processes, this would hide how they add up.
 
 use std::fmt;
 use std::thread::sleep;
