@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use miaosha_distributed::mysql::{MysqlConfig, migrate};
-use miaosha_testkit::contract::{run, scene};
+use miaosha_testkit::contract::{Stores, run, scene};
 use sqlx::{MySqlConnection, Row};
 
 use crate::database::{TestDatabase, connect, execute, rows, stores_of};
@@ -47,6 +47,14 @@ async fn recorded(database: &TestDatabase) -> Vec<String> {
     door.take_statements()
 }
 
+/// Stores whose statements can be taken from the door.
+async fn through_door(database: &TestDatabase) -> (Door, Stores) {
+    let door = Door::to(&database.servers.primary).await;
+    let config = MysqlConfig { primary: format!("{}/{}", door.url, database.name), ..database.config() };
+    let stores = stores_of(Arc::new(connect(&config).await.unwrap()), Box::new(()));
+    (door, stores)
+}
+
 #[test]
 fn no_statement_scans_a_table() {
     run(async {
@@ -85,9 +93,7 @@ async fn scanned(connection: &mut MySqlConnection, statement: &str) -> Option<St
 fn the_claims_of_a_full_batch_are_locked_in_the_order_of_the_primary_key() {
     run(async {
         let database = TestDatabase::migrated().await;
-        let door = Door::to(&database.servers.primary).await;
-        let config = MysqlConfig { primary: format!("{}/{}", door.url, database.name), ..database.config() };
-        let stores = stores_of(Arc::new(connect(&config).await.unwrap()), Box::new(()));
+        let (door, stores) = through_door(&database).await;
         scene::open_sale(&stores, 1, scene::TERMS).await;
         let people: Vec<_> = (1..=1_024).map(scene::user).collect();
         let mut tx = scene::lock(&stores).await;
@@ -115,9 +121,7 @@ fn the_claims_of_a_full_batch_are_locked_in_the_order_of_the_primary_key() {
 fn claims_are_changed_by_the_primary_key_however_few_they_are() {
     run(async {
         let database = TestDatabase::migrated().await;
-        let door = Door::to(&database.servers.primary).await;
-        let config = MysqlConfig { primary: format!("{}/{}", door.url, database.name), ..database.config() };
-        let stores = stores_of(Arc::new(connect(&config).await.unwrap()), Box::new(()));
+        let (door, stores) = through_door(&database).await;
         let mut connection = database.connection().await;
         scene::open_sale(&stores, 9, scene::TERMS).await;
         for raw in 1..=8 {

@@ -99,7 +99,7 @@ impl<D: Dial> Sender<D> {
                 return None;
             }
             if now >= self.run.schedule.end() {
-                // It was due before: the connection was free for it, and only the timer came late.
+                // What it holds was due before the end; where it waited for that moment, only the timer came late.
                 return self.taken.take().filter(|_| waited).map(|attempt| (attempt, waited));
             }
             if let Some(attempt) = self.retries.borrow_mut().pop_due(now) {

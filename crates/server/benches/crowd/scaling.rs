@@ -76,7 +76,7 @@ struct Row {
     processes: u16,
     /// Of all of them together.
     sockets: u32,
-    /// As above.
+    /// As of the cores.
     told_per_s: Spread,
 }
 
