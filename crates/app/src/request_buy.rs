@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::board::{Asking, BoardSale, Confirm, Fate};
 use crate::model::RequestBatch;
-use crate::ports::{Clock, RequestQueue};
+use crate::ports::{Clock, PortResult, RequestQueue};
 
 /// Why a request is refused before it is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Waiting {
     /// Safe to drop; the batch goes on.
     pub async fn accepted(mut self) -> bool {
         let fate = self.0.wait_for(|fate| *fate != Fate::Open).await;
-        fate.is_ok_and(|fate| *fate == Fate::Confirmed)
+        fate.is_ok_and(|fate| matches!(*fate, Fate::Confirmed { .. }))
     }
 }
 
@@ -227,20 +227,27 @@ impl RequestDesk {
         }
     }
 
-    /// Hands one batch over, in pieces of at most `batch_len_max`, and tells those who wait.
+    /// Hands one batch over and tells those who wait.
     async fn publish(&self, batch: OpenBatch) {
-        let OpenBatch { sale, asks, accepted_at, fate } = batch;
-        let mut known = Fate::Confirmed;
-        for piece in asks.chunks(self.limits.batch_len_max) {
-            let message = RequestBatch { sale: sale.sale.id, asks: piece.to_vec(), accepted_at };
-            if let Err(error) = self.queue.publish(message).await {
+        let published = self.publish_pieces(&batch).await;
+        let now = self.clock.now();
+        let OpenBatch { sale, asks, fate, .. } = batch;
+        let known = match published {
+            Ok(()) => Fate::Confirmed { at: now },
+            Err(error) => {
                 warn!(sale = %sale.sale.id, people = asks.len(), %error, "requests were not accepted");
-                known = Fate::Failed;
-                break;
+                Fate::Failed
             }
+        };
+        sale.people.conclude(asks.iter().map(|ask| ask.user), &fate, known, now);
+    }
+
+    async fn publish_pieces(&self, batch: &OpenBatch) -> PortResult<()> {
+        for piece in batch.asks.chunks(self.limits.batch_len_max) {
+            let (sale, accepted_at) = (batch.sale.sale.id, batch.accepted_at);
+            self.queue.publish(RequestBatch { sale, asks: piece.to_vec(), accepted_at }).await?;
         }
-        sale.people.conclude(asks.iter().map(|ask| ask.user), known, self.clock.now());
-        fate.send_replace(known);
+        Ok(())
     }
 }
 

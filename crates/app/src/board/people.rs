@@ -1,6 +1,7 @@
 //! What a node knows of each person in one sale.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,12 +37,15 @@ pub(crate) enum Fate {
     /// Not known yet.
     Open,
     /// It survives any crash.
-    Confirmed,
+    Confirmed {
+        /// When this was heard.
+        at: Timestamp,
+    },
     /// It may be lost; asking again is safe.
     Failed,
 }
 
-/// Waits for the fate of a batch.
+/// Tells the fate of a batch, at once or when it is known.
 pub(crate) type Confirm = watch::Receiver<Fate>;
 
 /// What a request finds.
@@ -58,10 +62,10 @@ pub(crate) enum Asking {
     Full,
 }
 
+/// A batch has one fate for all its people, who are not written to again when it is known.
 #[derive(Debug)]
 enum Person {
-    Asking(Confirm),
-    Queued { since: Timestamp },
+    Asked(Confirm),
     Rejected,
     Claimed(Box<Claim>),
 }
@@ -173,10 +177,9 @@ impl People {
     pub(crate) fn state(&self, user: UserId, now: Timestamp) -> PersonalState {
         match self.shard(user).get(&user) {
             Some(Person::Claimed(claim)) => PersonalState::Claimed(**claim),
-            Some(Person::Asking(_)) => PersonalState::Queued,
-            Some(Person::Queued { since }) if is_remembered(*since, now) => PersonalState::Queued,
+            Some(Person::Asked(confirm)) if is_remembered(*confirm.borrow(), now) => PersonalState::Queued,
             Some(Person::Rejected) => PersonalState::Rejected,
-            Some(Person::Queued { .. }) | None => PersonalState::Unknown,
+            Some(Person::Asked(_)) | None => PersonalState::Unknown,
         }
     }
 
@@ -197,31 +200,45 @@ impl People {
         now: Timestamp,
     ) -> Asking {
         let mut shard = self.shard(user);
-        match shard.get(&user) {
-            Some(Person::Claimed(claim)) => return Asking::Claimed(**claim),
-            Some(Person::Asking(earlier)) => return Asking::Waiting(earlier.clone()),
-            Some(Person::Queued { since }) if is_remembered(*since, now) => return Asking::Queued,
-            Some(Person::Queued { .. } | Person::Rejected) | None => {}
+        let person = shard.entry(user);
+        if let Entry::Occupied(known) = &person {
+            match known.get() {
+                Person::Claimed(claim) => return Asking::Claimed(**claim),
+                Person::Asked(earlier) => match *earlier.borrow() {
+                    Fate::Open => return Asking::Waiting(earlier.clone()),
+                    fate if is_remembered(fate, now) => return Asking::Queued,
+                    Fate::Confirmed { .. } | Fate::Failed => {}
+                },
+                Person::Rejected => {}
+            }
         }
         if people_max.is_some_and(|people_max| !self.admitted.lock().admits(user, people_max, now)) {
             return Asking::Full;
         }
-        shard.insert(user, Person::Asking(confirm()));
+        person.insert_entry(Person::Asked(confirm()));
         Asking::Joined
     }
 
-    /// Notes the fate of a batch for those of its people of whom nothing newer is known.
-    pub(crate) fn conclude(&self, users: impl Iterator<Item = UserId>, fate: Fate, now: Timestamp) {
-        for user in users {
-            let mut shard = self.shard(user);
-            if let Some(Person::Asking(_)) = shard.get(&user) {
+    /// Tells the fate of a batch. Before that the people cap takes note of its people: for each of whom nothing newer is
+    /// known it keeps a place for a moment.
+    pub(crate) fn conclude(
+        &self,
+        users: impl Iterator<Item = UserId>,
+        batch: &watch::Sender<Fate>,
+        fate: Fate,
+        now: Timestamp,
+    ) {
+        if !self.admitted.lock().places.is_empty() {
+            let confirm = batch.subscribe();
+            for user in users.filter(|user| self.asked_in(*user, &confirm)) {
                 self.admitted.lock().keep(user, Some(now + QUEUED_REMEMBERED));
-                match fate {
-                    Fate::Confirmed => shard.insert(user, Person::Queued { since: now }),
-                    Fate::Failed | Fate::Open => shard.remove(&user),
-                };
             }
         }
+        batch.send_replace(fate);
+    }
+
+    fn asked_in(&self, user: UserId, batch: &Confirm) -> bool {
+        matches!(self.shard(user).get(&user), Some(Person::Asked(confirm)) if confirm.same_channel(batch))
     }
 
     /// Whether that revision of a person's claim is known, or a later one.
@@ -275,7 +292,7 @@ impl People {
     /// Forgets who was queued: units have come back, so they may ask anew.
     pub(crate) fn forget_queued(&self) {
         for shard in &self.shards {
-            shard.lock().retain(|_, person| !matches!(person, Person::Queued { .. }));
+            shard.lock().retain(|_, person| !matches!(person, Person::Asked(_)) || person.is_under_way());
         }
     }
 
@@ -285,7 +302,7 @@ impl People {
             let mut shard = shard.lock();
             let is_claimed = |person: &&Person| matches!(person, Person::Claimed(_));
             let claims = shard.values().filter(is_claimed).count() as u64;
-            shard.retain(|_, person| matches!(person, Person::Asking(_)));
+            shard.retain(|_, person| person.is_under_way());
             shard.shrink_to_fit();
             self.claims.fetch_sub(claims, Ordering::Release);
         }
@@ -299,6 +316,17 @@ impl People {
     }
 }
 
-fn is_remembered(since: Timestamp, now: Timestamp) -> bool {
-    now.saturating_since(since) < QUEUED_REMEMBERED
+impl Person {
+    fn is_under_way(&self) -> bool {
+        matches!(self, Self::Asked(confirm) if *confirm.borrow() == Fate::Open)
+    }
+}
+
+/// Whether somebody of a batch with this fate is said to be queued.
+fn is_remembered(fate: Fate, now: Timestamp) -> bool {
+    match fate {
+        Fate::Open => true,
+        Fate::Confirmed { at } => now.saturating_since(at) < QUEUED_REMEMBERED,
+        Fate::Failed => false,
+    }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::fakes::{HOLD, LASTS, START, claim, just_read, sale_id, sale_row, user};
 use miaosha_domain::claim::ClaimStatus::{self, Expired, Reserved, Standby};
+use tokio::sync::watch;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -159,13 +160,17 @@ fn a_sale_whose_units_are_all_paid_refuses_newcomers_though_standby_is_open() {
 }
 
 fn queue_up(board: &Board, number: u64, now: Timestamp) {
-    let (_, confirm) = watch();
-    assert!(matches!(the_sale(board).people.ask(user(number), || confirm, None, now), Asking::Joined));
-    the_sale(board).people.conclude([user(number)].into_iter(), Fate::Confirmed, now);
+    let (sale, batch) = (the_sale(board), open_batch());
+    assert!(matches!(sale.people.ask(user(number), || batch.subscribe(), None, now), Asking::Joined));
+    conclude(&sale, &[number], &batch, Fate::Confirmed { at: now });
 }
 
-fn watch() -> (tokio::sync::watch::Sender<Fate>, Confirm) {
-    tokio::sync::watch::channel(Fate::Open)
+fn open_batch() -> watch::Sender<Fate> {
+    watch::Sender::new(Fate::Open)
+}
+
+fn conclude(sale: &BoardSale, numbers: &[u64], batch: &watch::Sender<Fate>, fate: Fate) {
+    sale.people.conclude(numbers.iter().map(|&number| user(number)), batch, fate, START);
 }
 
 fn is_queued(board: &Board, number: u64, now: Timestamp) -> bool {
@@ -234,17 +239,17 @@ fn a_claim_outweighs_a_rejection() {
 #[test]
 fn an_outcome_that_comes_before_the_confirm_is_kept() {
     let board = board();
-    let people = &the_sale(&board).people;
+    let (sale, batch) = (the_sale(&board), open_batch());
     for number in [1, 2] {
-        assert!(matches!(people.ask(user(number), || watch().1, None, START), Asking::Joined));
+        assert!(matches!(sale.people.ask(user(number), || batch.subscribe(), None, START), Asking::Joined));
     }
     assert!(is_queued(&board, 1, START), "on its way");
     let mut outcomes = rejection(&board, 1);
     outcomes.claims.push(claim(2, Reserved, 1));
     board.apply(&outcomes, START).unwrap();
-    people.conclude([user(1), user(2)].into_iter(), Fate::Confirmed, START);
-    assert_eq!(people.state(user(1), START), PersonalState::Rejected);
-    assert!(matches!(people.state(user(2), START), PersonalState::Claimed(_)));
+    conclude(&sale, &[1, 2], &batch, Fate::Confirmed { at: START });
+    assert_eq!(sale.people.state(user(1), START), PersonalState::Rejected);
+    assert!(matches!(sale.people.state(user(2), START), PersonalState::Claimed(_)));
 }
 
 #[test]
@@ -253,19 +258,40 @@ fn the_people_cap_counts_people_and_not_requests() {
     let mut row = sale_row(1, 0);
     row.sale.max_people = Some(2);
     let sale = board.put(row, START);
-    let ask_at = |number, now| sale.people.ask(user(number), || watch().1, sale.people_max(), now);
-    let ask = |number| ask_at(number, START);
-    assert!(matches!(ask(1), Asking::Joined));
-    assert!(matches!(ask(1), Asking::Waiting(_)));
-    assert!(matches!(ask(2), Asking::Joined));
-    assert!(matches!(ask(3), Asking::Full));
-    sale.people.conclude([user(2)].into_iter(), Fate::Failed, START);
-    assert!(matches!(ask(3), Asking::Full), "who failed may come back");
-    assert!(matches!(ask(2), Asking::Joined));
-    sale.people.conclude([user(2)].into_iter(), Fate::Failed, START);
+    let batches = [open_batch(), open_batch(), open_batch()];
+    let ask_at = |number, batch: usize, now| {
+        sale.people.ask(user(number), || batches[batch].subscribe(), sale.people_max(), now)
+    };
+    let ask = |number, batch| ask_at(number, batch, START);
+    assert!(matches!(ask(1, 0), Asking::Joined));
+    assert!(matches!(ask(1, 1), Asking::Waiting(_)));
+    assert!(matches!(ask(2, 1), Asking::Joined));
+    assert!(matches!(ask(3, 1), Asking::Full));
+    conclude(&sale, &[2], &batches[1], Fate::Failed);
+    assert!(matches!(ask(3, 2), Asking::Full), "who failed may come back");
+    assert!(matches!(ask(2, 2), Asking::Joined));
+    conclude(&sale, &[2], &batches[2], Fate::Failed);
     let later = START + QUEUED_REMEMBERED;
-    assert!(matches!(ask_at(3, later), Asking::Joined), "who failed has not come back");
-    assert!(matches!(ask_at(2, later), Asking::Full));
+    assert!(matches!(ask_at(3, 0, later), Asking::Joined), "who failed has not come back");
+    assert!(matches!(ask_at(2, 0, later), Asking::Full));
+}
+
+#[test]
+fn the_late_fate_of_a_batch_leaves_a_later_request_alone() {
+    let board = Board::new();
+    let mut row = sale_row(1, 0);
+    row.sale.max_people = Some(1);
+    let sale = board.put(row, START);
+    let batches = [open_batch(), open_batch()];
+    let ask =
+        |batch: usize| sale.people.ask(user(1), || batches[batch].subscribe(), sale.people_max(), START);
+    assert!(matches!(ask(0), Asking::Joined));
+    sale.people.reject(user(1));
+    assert!(matches!(ask(1), Asking::Joined), "the outcome came before the confirm");
+    conclude(&sale, &[1], &batches[0], Fate::Failed);
+    let later = START + QUEUED_REMEMBERED;
+    assert_eq!(sale.people.state(user(1), later), PersonalState::Queued);
+    assert_eq!(sale.people.admitted(later), 1, "the later request keeps its place");
 }
 
 #[test]
@@ -274,11 +300,12 @@ fn the_people_cap_keeps_a_place_for_a_claim_and_none_for_a_rejection_that_was_lo
     let mut row = sale_row(1, 0);
     row.sale.max_people = Some(2);
     let sale = board.put(row, START);
-    let ask = |number, now| sale.people.ask(user(number), || watch().1, sale.people_max(), now);
+    let batch = open_batch();
+    let ask = |number, now| sale.people.ask(user(number), || batch.subscribe(), sale.people_max(), now);
     for number in [1, 2] {
         assert!(matches!(ask(number, START), Asking::Joined));
     }
-    sale.people.conclude([user(1), user(2)].into_iter(), Fate::Confirmed, START);
+    conclude(&sale, &[1, 2], &batch, Fate::Confirmed { at: START });
     sale.learn(&[claim(1, Reserved, 1)]);
     let later = START + QUEUED_REMEMBERED;
     assert_eq!(sale.people.admitted(later), 1, "of the other nothing was heard");
@@ -292,7 +319,8 @@ fn the_people_cap_makes_room_when_somebody_is_done_and_when_stock_is_added() {
     let mut row = sale_row(1, 0);
     row.sale.max_people = Some(1);
     let sale = board.put(row.clone(), START);
-    let ask = |number| sale.people.ask(user(number), || watch().1, sale.people_max(), START);
+    let batch = open_batch();
+    let ask = |number| sale.people.ask(user(number), || batch.subscribe(), sale.people_max(), START);
     assert!(matches!(ask(1), Asking::Joined));
     assert!(matches!(ask(2), Asking::Full));
     sale.people.reject(user(1));
