@@ -347,7 +347,7 @@ impl BoardSale {
         let state_news = (state != told.state).then_some(state);
         told.state = state;
         let standby = standby_tick(&book);
-        let standby_is_due = now.saturating_since(told.standby_at) >= STANDBY_TICK_EVERY;
+        let standby_is_due = now.is_past(told.standby_at, STANDBY_TICK_EVERY);
         let standby_news = (standby_is_due && standby != told.standby).then_some(standby);
         if standby_news.is_some() {
             told.standby = standby;

@@ -238,7 +238,7 @@ impl Follower {
     /// The events since the last catch-up; after a gap those, too, that another process may have found late and told in it.
     async fn list_events(&mut self, now: Timestamp, was_behind: bool) -> PortResult<Events> {
         let missed = self.caught_up_at.map_or(Duration::ZERO, |at| now.saturating_since(at));
-        let reach_far_back = was_behind || is_due(LATE_EVERY, self.late_read_at, now);
+        let reach_far_back = was_behind || is_due(self.late_read_at, now, LATE_EVERY);
         let least = if reach_far_back { LATE_SPAN } else { CATCH_UP_SPAN };
         let span = least + missed.saturating_sub(CATCH_UP_EVERY);
         let ids = self.ports.claims.list_event_ids(span, EVENT_IDS_MAX).await?;
@@ -354,7 +354,7 @@ impl Follower {
         for id in to_read {
             self.read_sale(id).await?;
         }
-        if is_due(SALES_EVERY, self.sales_read_at, now) {
+        if is_due(self.sales_read_at, now, SALES_EVERY) {
             self.read_page(None).await?;
             self.sales_read_at = Some(now);
         }
@@ -409,9 +409,9 @@ impl Follower {
     }
 }
 
-/// Whether what is done once in `every` is to be done again; also when the clock was set back since.
-fn is_due(every: Duration, done_at: Option<Timestamp>, now: Timestamp) -> bool {
-    done_at.is_none_or(|at| now < at || now.saturating_since(at) >= every)
+/// Whether what is done once in `every` is to be done again.
+fn is_due(done_at: Option<Timestamp>, now: Timestamp, every: Duration) -> bool {
+    done_at.is_none_or(|at| now.is_past(at, every))
 }
 
 /// What was found of events.

@@ -133,7 +133,7 @@ impl GateTender {
             return false;
         }
         let since = *self.full_since.entry(sale).or_insert(now);
-        now.saturating_since(since) >= FULL_TOLERATED
+        now.is_past(since, FULL_TOLERATED)
     }
 
     fn lacks_again(&mut self, sale: SaleId, lacks: bool) -> bool {

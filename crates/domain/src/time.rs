@@ -26,6 +26,12 @@ impl Timestamp {
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// Whether `span` or more has passed since `earlier`; also if that is yet to come, because a clock that was set back
+    /// makes nothing newer.
+    pub fn is_past(self, earlier: Self, span: Duration) -> bool {
+        self < earlier || self.saturating_since(earlier) >= span
+    }
 }
 
 impl Add<Duration> for Timestamp {

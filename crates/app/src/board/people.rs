@@ -70,7 +70,8 @@ enum Person {
     Claimed(Box<Claim>),
 }
 
-/// Everybody who asked, by person.
+/// Everybody who asked, by person. Whoever needs a shard and `admitted` takes the shard first and holds both, so that a
+/// place of the cap always goes with what is known of its person.
 #[derive(Debug)]
 pub(crate) struct People {
     shards: Box<[Mutex<HashMap<UserId, Person>>]>,
@@ -83,7 +84,8 @@ pub(crate) struct People {
 /// cap.
 #[derive(Debug, Default)]
 struct Admitted {
-    /// Until when a place is kept for somebody whose request is not under way any more and who has no claim yet.
+    /// Since when a place is only kept for somebody, whose request is not under way any more and who has no claim yet. It
+    /// is kept as long as an accepted request is remembered.
     places: HashMap<UserId, Option<Timestamp>>,
     cleared_at: Option<Timestamp>,
 }
@@ -93,8 +95,8 @@ const CLEARED_EVERY: Duration = Duration::from_millis(250);
 
 impl Admitted {
     fn admits(&mut self, user: UserId, people_max: u64, now: Timestamp) -> bool {
-        if let Some(until) = self.places.get_mut(&user) {
-            *until = None;
+        if let Some(since) = self.places.get_mut(&user) {
+            *since = None;
             return true;
         }
         if self.places.len() as u64 >= people_max {
@@ -109,15 +111,15 @@ impl Admitted {
 
     /// Gives back the places of those who failed and did not come again, and of those whose rejection was not heard of.
     fn clear(&mut self, now: Timestamp) {
-        if self.cleared_at.is_none_or(|at| now.saturating_since(at) >= CLEARED_EVERY) {
-            self.places.retain(|_, until| until.is_none_or(|until| until > now));
+        if self.cleared_at.is_none_or(|at| now.is_past(at, CLEARED_EVERY)) {
+            self.places.retain(|_, since| since.is_none_or(|since| !now.is_past(since, QUEUED_REMEMBERED)));
             self.cleared_at = Some(now);
         }
     }
 
-    fn keep(&mut self, user: UserId, until: Option<Timestamp>) {
+    fn keep(&mut self, user: UserId, since: Option<Timestamp>) {
         if let Some(place) = self.places.get_mut(&user) {
-            *place = until;
+            *place = since;
         }
     }
 }
@@ -229,16 +231,17 @@ impl People {
         now: Timestamp,
     ) {
         if !self.admitted.lock().places.is_empty() {
-            let confirm = batch.subscribe();
-            for user in users.filter(|user| self.asked_in(*user, &confirm)) {
-                self.admitted.lock().keep(user, Some(now + QUEUED_REMEMBERED));
+            let batch = batch.subscribe();
+            for user in users {
+                let shard = self.shard(user);
+                if let Some(Person::Asked(confirm)) = shard.get(&user)
+                    && confirm.same_channel(&batch)
+                {
+                    self.admitted.lock().keep(user, Some(now));
+                }
             }
         }
         batch.send_replace(fate);
-    }
-
-    fn asked_in(&self, user: UserId, batch: &Confirm) -> bool {
-        matches!(self.shard(user).get(&user), Some(Person::Asked(confirm)) if confirm.same_channel(batch))
     }
 
     /// Whether that revision of a person's claim is known, or a later one.
@@ -248,37 +251,32 @@ impl People {
 
     /// Takes in a claim; whether it is news.
     pub(crate) fn learn(&self, claim: Claim) -> bool {
-        let is_news = self.note(claim);
+        let mut shard = self.shard(claim.user);
+        match shard.get_mut(&claim.user) {
+            Some(Person::Claimed(known)) if known.rev >= claim.rev => return false,
+            Some(Person::Claimed(known)) => **known = claim,
+            _ => {
+                shard.insert(claim.user, Person::Claimed(Box::new(claim)));
+                self.claims.fetch_add(1, Ordering::Release);
+            }
+        }
         let mut admitted = self.admitted.lock();
         if claim.units_taken() == 0 && claim.status != ClaimStatus::Standby {
             admitted.places.remove(&claim.user);
         } else {
             admitted.keep(claim.user, None);
         }
-        is_news
-    }
-
-    fn note(&self, claim: Claim) -> bool {
-        let mut shard = self.shard(claim.user);
-        match shard.get_mut(&claim.user) {
-            Some(Person::Claimed(known)) if known.rev >= claim.rev => false,
-            Some(Person::Claimed(known)) => {
-                **known = claim;
-                true
-            }
-            _ => {
-                shard.insert(claim.user, Person::Claimed(Box::new(claim)));
-                self.claims.fetch_add(1, Ordering::Release);
-                true
-            }
-        }
+        true
     }
 
     /// Takes in a rejection without a row; whether it is news. A claim outweighs it.
     pub(crate) fn reject(&self, user: UserId) -> bool {
-        self.admitted.lock().places.remove(&user);
         let mut shard = self.shard(user);
-        if let Some(Person::Claimed(_) | Person::Rejected) = shard.get(&user) {
+        if let Some(Person::Claimed(_)) = shard.get(&user) {
+            return false;
+        }
+        self.admitted.lock().places.remove(&user);
+        if let Some(Person::Rejected) = shard.get(&user) {
             return false;
         }
         if self.rejections.fetch_add(1, Ordering::Relaxed) < REJECTIONS_MAX {
@@ -300,9 +298,16 @@ impl People {
     pub(crate) fn forget_all(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock();
+            let mut admitted = self.admitted.lock();
             let is_claimed = |person: &&Person| matches!(person, Person::Claimed(_));
             let claims = shard.values().filter(is_claimed).count() as u64;
-            shard.retain(|_, person| person.is_under_way());
+            shard.retain(|user, person| {
+                let stays = person.is_under_way();
+                if !stays {
+                    admitted.places.remove(user);
+                }
+                stays
+            });
             shard.shrink_to_fit();
             self.claims.fetch_sub(claims, Ordering::Release);
         }
@@ -326,7 +331,7 @@ impl Person {
 fn is_remembered(fate: Fate, now: Timestamp) -> bool {
     match fate {
         Fate::Open => true,
-        Fate::Confirmed { at } => now.saturating_since(at) < QUEUED_REMEMBERED,
+        Fate::Confirmed { at } => !now.is_past(at, QUEUED_REMEMBERED),
         Fate::Failed => false,
     }
 }

@@ -34,10 +34,8 @@ impl Places {
     ) -> Option<u64> {
         let mut kept = self.0.lock();
         let is_usable = |known: &Arc<Count>| {
-            let age = now.saturating_since(known.at);
             let used_for = if seq < known.next_seq { COUNTED_FOR } else { COUNTED_AGAIN_AFTER };
-            // Not after a clock was set back.
-            known.at <= now && age < used_for
+            !now.is_past(known.at, used_for)
         };
         let known = kept.clone().filter(is_usable).unwrap_or_else(|| {
             let (seqs, next_seq) = count();

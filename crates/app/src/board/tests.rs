@@ -393,6 +393,92 @@ fn standby_is_told_at_most_once_a_second_and_only_when_it_moved() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_holds_up_nobody_and_no_tick() {
+    let board = Board::new();
+    let mut row = sale_row(1, 0);
+    row.sale.max_people = Some(1);
+    row.sale.terms.starts_at = START - HOLD;
+    let sale = board.put(row, START);
+    let ask =
+        |number, now| sale.people.ask(user(number), || open_batch().subscribe(), sale.people_max(), now);
+    let batch = open_batch();
+    assert!(matches!(
+        sale.people.ask(user(1), || batch.subscribe(), sale.people_max(), START),
+        Asking::Joined
+    ));
+    conclude(&sale, &[1], &batch, Fate::Confirmed { at: START });
+    assert!(matches!(ask(2, START), Asking::Full));
+    let earlier = START - SECOND * 30;
+    assert_eq!(sale.people.state(user(1), earlier), PersonalState::Unknown, "so he may ask again");
+    assert!(matches!(ask(2, earlier), Asking::Joined), "no place is kept for longer");
+    let outcomes = news_of(&board, |book| book.standing = 1, Vec::new());
+    assert!(board.apply(&outcomes, earlier).unwrap().standby.is_some());
+}
+
+#[test]
+fn forgetting_everybody_gives_their_places_back() {
+    let board = Board::new();
+    let mut row = sale_row(2, 2);
+    row.sale.max_people = Some(2);
+    let sale = board.put(row, START);
+    let batch = open_batch();
+    for number in [1, 2] {
+        let asking = sale.people.ask(user(number), || batch.subscribe(), sale.people_max(), START);
+        assert!(matches!(asking, Asking::Joined));
+    }
+    sale.learn(&[claim(1, Reserved, 1)]);
+    sale.people.forget_all();
+    assert_eq!(sale.people.admitted(START), 1, "the request of the other is under way");
+}
+
+#[test]
+fn a_rejection_that_comes_after_the_claim_takes_no_place_away() {
+    let board = Board::new();
+    let mut row = sale_row(2, 2);
+    row.sale.max_people = Some(1);
+    let sale = board.put(row, START);
+    let batch = open_batch();
+    let asking = sale.people.ask(user(1), || batch.subscribe(), sale.people_max(), START);
+    assert!(matches!(asking, Asking::Joined));
+    sale.learn(&[claim(1, Reserved, 1)]);
+    assert!(!sale.people.reject(user(1)));
+    assert_eq!(sale.people.admitted(START), 1);
+}
+
+/// The fate of a batch comes while its person is rejected and asks anew: the place must stay with the later request.
+#[test]
+fn a_fate_and_a_later_request_at_the_same_time_leave_the_later_its_place() {
+    const ROUNDS: u64 = 20_000;
+    let people = People::new();
+    let earlier: Vec<_> = (0..ROUNDS).map(|_| open_batch()).collect();
+    let later: Vec<_> = (0..ROUNDS).map(|_| open_batch()).collect();
+    let ask = |number, batch: &watch::Sender<Fate>| {
+        assert!(matches!(
+            people.ask(user(number), || batch.subscribe(), Some(ROUNDS), START),
+            Asking::Joined
+        ));
+    };
+    for (number, batch) in (1..).zip(&earlier) {
+        ask(number, batch);
+    }
+    let round = std::sync::Barrier::new(2);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for (number, batch) in (1..).zip(&earlier) {
+                round.wait();
+                people.conclude(std::iter::once(user(number)), batch, Fate::Failed, START);
+            }
+        });
+        for (number, batch) in (1..).zip(&later) {
+            round.wait();
+            people.reject(user(number));
+            ask(number, batch);
+        }
+    });
+    assert_eq!(people.admitted(START + QUEUED_REMEMBERED), ROUNDS);
+}
+
+#[test]
 fn sales_are_listed_newest_first() {
     let board = board();
     let mut row = sale_row(1, 0);
