@@ -184,7 +184,6 @@ impl Reactor {
             self.write_the_unwritten();
         }
         self.close_all(DisconnectReason::GoingAway);
-        self.mailbox.close();
     }
 
     fn wait(&mut self, events: &mut Events) {
@@ -382,6 +381,19 @@ impl Reactor {
     fn rearm(&mut self, key: Key) {
         let connection = &self.connections[key as usize];
         self.wheel.schedule(key, connection.heartbeat_at.min(connection.close_by));
+    }
+}
+
+/// The end of a thread, also by a panic: nobody waits for an answer from it or for its sessions to close.
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        self.mailbox.close();
+        for _ in self.connections.iter().filter(|(_, connection)| is_session(&connection.transport)) {
+            self.server.release_connection();
+        }
+        if std::thread::panicking() {
+            self.server.fall();
+        }
     }
 }
 

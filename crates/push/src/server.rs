@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::application::{Ack, Admission, Application, SocketId};
 use crate::command::{Arrival, Command, Destination, Mailbox, Mailing, Purpose, Refusal};
@@ -37,6 +38,7 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
     next_reactor: AtomicUsize,
     intake: Arc<Intake>,
+    has_fallen: watch::Sender<bool>,
 }
 
 struct ReactorHandle {
@@ -91,6 +93,7 @@ impl Server {
                 threads: Mutex::default(),
                 next_reactor: AtomicUsize::new(0),
                 intake,
+                has_fallen: watch::Sender::new(false),
             }),
         };
         for (index, seed) in (0..=u8::MAX).zip(seeds) {
@@ -275,6 +278,14 @@ impl Server {
         self.shared.intake.emptied().await;
     }
 
+    /// Waits until one of the threads has panicked, which is a defect of this crate. The sessions of that thread are gone
+    /// and nobody is taken in any more; the others are served until the embedder ends.
+    pub async fn fallen(&self) {
+        let mut has_fallen = self.shared.has_fallen.subscribe();
+        // It ends without that only with this server.
+        let _is_dropped = has_fallen.wait_for(|has_fallen| *has_fallen).await;
+    }
+
     /// Closes all sessions, ends the threads and waits for them. Idempotent. Not from inside an application's call,
     /// which would wait for itself.
     pub fn shut_down(&self) {
@@ -318,6 +329,12 @@ impl Server {
     /// Takes one more session in, if the limits allow it.
     pub(crate) fn reserve(&self) -> Result<Reservation, Refusal> {
         self.shared.intake.reserve()
+    }
+
+    /// Notes that a thread has panicked.
+    pub(crate) fn fall(&self) {
+        self.shared.intake.close();
+        self.shared.has_fallen.send_replace(true);
     }
 
     pub(crate) fn release_connection(&self) {

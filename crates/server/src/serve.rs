@@ -62,6 +62,11 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
             let push = PushServer::start(push_config(config), Arc::new(live.clone()))?;
             live.connect_to(push.clone());
             tasks.spawn_while_serving("tell", teller.run());
+            let watched = push.clone();
+            tasks.spawn_while_serving("sockets", async move {
+                watched.fallen().await;
+                panic!("a push thread has panicked");
+            });
             Some(push)
         }
         None => None,

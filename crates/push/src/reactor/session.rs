@@ -137,8 +137,13 @@ impl Reactor {
         Some(key)
     }
 
-    /// Reads what has come. With `to_its_end`, goes on until the stream says that it is empty or closed.
+    /// Reads what has come, unless the connection is about to be closed. With `to_its_end`, goes on until the stream says that
+    /// it is empty or closed.
     pub(super) fn read(&mut self, key: Key, to_its_end: bool) {
+        // What a broken connection had sent before may still be there: an upgrade, which would move it to another key.
+        if !self.is_alive(key) {
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         let mut key = key;
         for turn in 1.. {
@@ -522,6 +527,41 @@ mod tests {
         });
         let clients = clients.collect();
         (reactor, clients)
+    }
+
+    /// A frame of a client, masked with zeros.
+    fn client_frame(text: &str) -> Vec<u8> {
+        let length = u8::try_from(text.len()).unwrap();
+        [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+    }
+
+    #[test]
+    fn an_upgrade_that_was_sent_on_a_connection_broken_since_is_not_completed() {
+        let (mut reactor, _clients) = reactor_with(0);
+        let (answer, _opened) = tokio::sync::oneshot::channel();
+        let reservation = reactor.server.reserve().unwrap();
+        reactor.open_polling(reservation, answer);
+        let session = reactor.session_id(0);
+        reactor.prepare_upgrade(session).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = listener.accept().unwrap().0;
+        stream.set_nonblocking(true).unwrap();
+        reactor.begin_probe(TcpStream::from_std(stream), &client_frame("2probe").into(), session);
+        let probe = 1;
+        assert!(reactor.connections[probe].outbox.is_none(), "the answer is written");
+        client.write_all(&client_frame("5")).unwrap();
+        // It has not read the answer, so this resets the connection.
+        drop(client);
+        reactor.connections[probe].outbox.get_or_insert_default().push(PING);
+        reactor.write_outbox(as_key(probe));
+        assert!(!reactor.is_alive(as_key(probe)), "the write has failed");
+        reactor.read(as_key(probe), true);
+        reactor.close_doomed();
+        assert!(!reactor.connections.contains(probe));
+        assert_eq!(reactor.lookup_session(session), Some(0));
+        assert!(reactor.polling(0).is_some_and(|polling| polling.upgrade == Upgrade::None));
+        reactor.server.shut_down();
     }
 
     /// What has come: on loopback it is there when the write returns.

@@ -386,6 +386,33 @@ fn draining_closes_all_and_refuses_new_ones() {
     assert_eq!(left.len(), 5);
 }
 
+/// A generator that works as often as it says: the push threads call it for each new session.
+struct Exhaustible(AtomicUsize);
+
+impl Random for Exhaustible {
+    fn fill(&self, bytes: &mut [u8]) {
+        assert!(self.0.fetch_sub(1, Relaxed) > 0, "as the test asked");
+        bytes.fill(7);
+    }
+}
+
+#[test]
+fn a_thread_that_panics_is_told_and_nobody_waits_for_it() {
+    // Once for the process, and for one session.
+    let random = Arc::new(Exhaustible(AtomicUsize::new(2)));
+    let (site, _heard) = start(Config { random, ..Config::default() });
+    let mut socket = joined(&site, "");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let fallen = async |within| tokio::time::timeout(within, site.sockets.fallen()).await.is_ok();
+    assert!(!runtime.block_on(fallen(Duration::ZERO)));
+    assert_eq!(site.get("/socket.io/?EIO=4&transport=polling").status, 400, "it is answered, and comes back");
+    assert!(runtime.block_on(fallen(DEADLINE)));
+    socket.expect_close();
+    assert_eq!(site.get("/socket.io/?EIO=4&transport=polling").status, 503);
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, site.sockets.drained()).await.unwrap() });
+    site.sockets.shut_down();
+}
+
 #[test]
 fn a_shut_down_server_answers_instead_of_hanging() {
     let (site, _heard) = start(Config::default());
