@@ -89,15 +89,17 @@ impl ClaimReader {
                     None => view_claim(&self.ports, claim).await,
                 }
             }
-            ClaimStatus::Paid | ClaimStatus::Refunded => {
-                let known = self.orders.lock().get(&(claim.sale, claim.user)).copied();
-                match known {
-                    Some(order) => Ok(ClaimView { order: Some(order), ..bare }),
-                    None => view_claim(&self.ports, claim).await.inspect(|view| self.remember(view)),
-                }
-            }
+            ClaimStatus::Paid | ClaimStatus::Refunded => match self.known_order(&claim) {
+                Some(order) => Ok(ClaimView { order: Some(order), ..bare }),
+                None => view_claim(&self.ports, claim).await.inspect(|view| self.remember(view)),
+            },
             _ => Ok(bare),
         }
+    }
+
+    /// The order of a paid claim, if it is in memory.
+    pub(crate) fn known_order(&self, claim: &Claim) -> Option<OrderId> {
+        self.orders.lock().get(&(claim.sale, claim.user)).copied()
     }
 
     /// Keeps the order of a paid claim.

@@ -5,13 +5,11 @@ use std::sync::{Arc, OnceLock};
 use miaosha_app::Ports;
 use miaosha_app::board::{Board, BoardSale, COUNTED_AGAIN_AFTER, News, StandbyTick};
 use miaosha_app::look_up_claim::{ClaimView, PersonalStanding};
-use miaosha_app::ports::PortResult;
 use miaosha_domain::claim::{Claim, ClaimStatus};
 use miaosha_domain::ids::SaleId;
 use miaosha_push::Server;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use super::standby_calls::StandbyCalls;
 use super::{NAMESPACE, words};
@@ -120,8 +118,8 @@ impl Teller {
         sale.place(seq, self.ports.clock.now())
     }
 
-    /// Whose claims they are, and each with its place or its order. Newcomers who stand by one behind the other need one
-    /// look at the places.
+    /// Whose claims they are, and each with its place or its order, from memory alone: a client that is told of a payment
+    /// without its order looks up. Newcomers who stand by one behind the other need one look at the places.
     async fn views(&self, sale: &BoardSale, claims: &[Claim]) -> (Vec<u64>, Vec<ClaimView>) {
         let is_standby = |claim: &Claim| claim.status == ClaimStatus::Standby;
         let (mut waiting, others): (Vec<Claim>, Vec<Claim>) = claims.iter().copied().partition(is_standby);
@@ -137,18 +135,10 @@ impl Teller {
         }
         for claim in others {
             users.push(claim.user.get());
-            views.push(or_bare(claim, self.claims.view(sale, claim).await));
+            views.push(ClaimView { order: self.claims.known_order(&claim), ..bare_claim(claim) });
         }
         (users, views)
     }
-}
-
-/// A claim whose order cannot be read is told without: the client can look it up.
-fn or_bare(claim: Claim, view: PortResult<ClaimView>) -> ClaimView {
-    view.unwrap_or_else(|error| {
-        warn!(sale = %claim.sale, %error, "a claim is told without its order");
-        bare_claim(claim)
-    })
 }
 
 fn bare_claim(claim: Claim) -> ClaimView {

@@ -116,6 +116,16 @@ describe("the checkout", () => {
     await waitFor(() => expect(path()).toBe("/orders/900"));
   });
 
+  it("waits_for_the_order_of_a_payment_that_was_told_without", async () => {
+    const { path } = await openCheckout();
+    const paid = aClaim({ status: "paid", rev: 3 });
+    act(() => server.push("claim", paid));
+    expect(screen.getByText("Loading…")).toBeInTheDocument();
+    expect(path()).toBe("/sales/1/checkout");
+    act(() => server.push("claim", { ...paid, order: "900" }));
+    await waitFor(() => expect(path()).toBe("/orders/900"));
+  });
+
   it("tells_a_decline_that_comes_by_the_claim", async () => {
     server.replies["POST /checkout"] = [{ status: 202, body: { status: "paying" } }];
     await openCheckout();

@@ -32,16 +32,15 @@ export function CheckoutPage() {
   }, [id, dispatch]);
   useClaim(id);
 
-  if (sale === null || view.claim === null)
+  const is_incomplete = outcome === "paid" && view.claim?.order === undefined;
+  if (sale === null || view.claim === null || is_incomplete)
     return (
       <p role="status" className="animate-breathe py-16 text-soft">
         {t.loading}
       </p>
     );
   if (outcome === "paid")
-    return view.claim.order === undefined ? (
-      <Navigate to="/orders" replace />
-    ) : (
+    return (
       <Navigate to={`/orders/${view.claim.order}`} state={{ fresh: true }} replace />
     );
   if (outcome !== "reserved" && outcome !== "paying") return <NothingHeld sale={id} />;

@@ -115,8 +115,24 @@ describe("nextStep", () => {
   });
 
   it("has_nothing_to_do_for_a_final_claim", () => {
-    const claim = aClaim({ status: "paid", rev: 3 });
+    const claim = aClaim({ status: "paid", rev: 3, order: "900" });
     expect(nextStep(view({ claim }), "sold_out", 0)).toBeNull();
+  });
+
+  it("looks_up_the_order_of_a_paid_claim_that_was_told_without", () => {
+    const claim = aClaim({ status: "paid", rev: 3 });
+    const told = view({ claim, changed_at_ms: 1_000, jitter: 0.5 });
+    expect(nextStep(told, "sold_out", 0)).toEqual({ do: "look_up", at_ms: 1_000 });
+    const failed = { ...told, look_ups: 1, looked_up_at_ms: 1_000 };
+    expect(nextStep(failed, "sold_out", 0)).toEqual({ do: "look_up", at_ms: 3_000 });
+  });
+
+  it("looks_up_about_once_a_minute_while_standing_by", () => {
+    const claim = aClaim({ status: "standby", rev: 1, seq: 7 });
+    const told = view({ claim, changed_at_ms: 1_000, jitter: 0.5 });
+    expect(nextStep(told, "sold_out", 0)).toEqual({ do: "look_up", at_ms: 61_000 });
+    const looked_up = { ...told, look_ups: 5, looked_up_at_ms: 61_000, jitter: 0 };
+    expect(nextStep(looked_up, "sold_out", 0)).toEqual({ do: "look_up", at_ms: 91_000 });
   });
 
   it("takes_the_earlier_of_two_reasons", () => {

@@ -70,6 +70,8 @@ const NOT_WON_LOOK_UPS_MS = 120_000;
 /** A deadline or a payment is given this long to be reported by push. */
 const OVERDUE_MS = 1_000;
 const PAYING_MS = 5_000;
+/** Whoever stands by looks up about so often: the promotion may not have come. */
+const STANDBY_MS = 60_000;
 /** Look-ups that a shared event calls for are spread over this time. */
 const SPREAD_MS = 2_000;
 const BACK_OFF_FIRST_MS = 2_000;
@@ -205,7 +207,19 @@ function stepOfClaim(view: ClaimView, offset_ms: number): Step | null {
     const first_ms = view.changed_at_ms + PAYING_MS + view.jitter * 1_000;
     return lookUp(view.look_ups === 0 ? first_ms : afterBackOff(view));
   }
+  if (claim?.status === "standby") {
+    const known_ms = Math.max(view.changed_at_ms, view.looked_up_at_ms);
+    return lookUp(known_ms + STANDBY_MS * (0.5 + view.jitter));
+  }
+  if (claim !== null && lacksOrder(claim))
+    return lookUp(view.look_ups === 0 ? view.changed_at_ms : afterBackOff(view));
   return null;
+}
+
+/** Whether it is paid and the report, which may be an event, names no order yet. */
+function lacksOrder(claim: Claim): boolean {
+  const has_one = claim.status === "paid" || claim.status === "refunded";
+  return has_one && claim.order === undefined;
 }
 
 function lookUp(at_ms: number): Step {
