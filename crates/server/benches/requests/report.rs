@@ -39,6 +39,8 @@ pub(crate) struct Target {
     asked: f64,
     reached: f64,
     is_met: bool,
+    /// Whether it is enough to reach this one instead of the one before.
+    is_alternative: bool,
 }
 
 impl Part {
@@ -57,17 +59,28 @@ impl Part {
     pub(crate) fn note_others(&mut self, share: f64) {
         self.others_max = self.others_max.max(share);
     }
+
+    /// Whether of each target or its alternatives one was reached.
+    pub(crate) fn reaches_aims(&self) -> bool {
+        let mut aims = self.targets.chunk_by(|_, next| next.is_alternative);
+        aims.all(|alternatives| alternatives.iter().any(|target| target.is_met))
+    }
 }
 
 impl Target {
     /// At least `asked`.
     pub(crate) fn at_least(what: &'static str, asked: f64, reached: f64) -> Self {
-        Self { what, bound: "at least", asked, reached, is_met: reached >= asked }
+        Self { what, bound: "at least", asked, reached, is_met: reached >= asked, is_alternative: false }
+    }
+
+    /// It, or the one before.
+    pub(crate) fn or_before(self) -> Self {
+        Self { is_alternative: true, ..self }
     }
 
     /// Less than `asked`.
     pub(crate) fn below(what: &'static str, asked: f64, reached: f64) -> Self {
-        Self { what, bound: "below", asked, reached, is_met: reached < asked }
+        Self { what, bound: "below", asked, reached, is_met: reached < asked, is_alternative: false }
     }
 }
 
@@ -84,10 +97,11 @@ impl fmt::Display for Part {
         for series in &self.series {
             writeln!(f, "  {series}")?;
         }
-        for Target { what, bound, asked, reached, is_met } in &self.targets {
+        for Target { what, bound, asked, reached, is_met, is_alternative } in &self.targets {
             let verdict = if *is_met { "reached" } else { "not reached" };
+            let aim = if *is_alternative { "or else" } else { "target" };
             let digits = if *asked < 10.0 { 2 } else { 0 };
-            writeln!(f, "  target: {what} {bound} {asked:.digits$}: {verdict} ({reached:.digits$})")?;
+            writeln!(f, "  {aim}: {what} {bound} {asked:.digits$}: {verdict} ({reached:.digits$})")?;
         }
         for note in &self.notes {
             writeln!(f, "  {note}")?;
