@@ -46,6 +46,9 @@ pub struct Config {
     pub max_payload_bytes: usize,
     /// The longest message of a client, its attachments included.
     pub client_message_bytes_max: usize,
+    /// The most messages, the protocol's own included, that a client may send within one second; beyond it its connection is
+    /// closed.
+    pub client_messages_per_second_max: u32,
     /// The most attachments that a client's packet may have.
     pub attachments_max: usize,
     /// What may wait for one client that does not read; beyond it the client is dropped.
@@ -77,6 +80,7 @@ impl Default for Config {
             allow_upgrades: true,
             max_payload_bytes: 1_000_000,
             client_message_bytes_max: 16 * 1024,
+            client_messages_per_second_max: 1_000,
             attachments_max: 10,
             outbox_bytes_max: 256 * 1024,
             max_connections: 19_000,

@@ -57,8 +57,12 @@ pub(crate) struct ServerConfig {
     pub(crate) accept_threads: usize,
     /// Open connections, at the most.
     pub(crate) connections_max: usize,
+    /// The head of a request may take so long.
+    pub(crate) head_timeout_ms: u64,
     /// An idle keep-alive connection is closed after this.
     pub(crate) idle_timeout_ms: u64,
+    /// A connection with a request under way on which nothing happens for so long is closed: its client does not read.
+    pub(crate) stall_timeout_ms: u64,
     /// How long a shutdown waits for what is under way.
     pub(crate) drain_timeout_ms: u64,
 }
@@ -103,6 +107,8 @@ pub(crate) struct PushConfig {
     pub(crate) sockets_max: usize,
     /// New sockets in a second, at the most.
     pub(crate) connects_per_second_max: u32,
+    /// Messages of one client in a second, at the most; beyond it the socket is closed.
+    pub(crate) client_messages_per_second_max: u32,
     /// Takes no new sockets while a control group of the process uses more of its memory limit.
     pub(crate) memory_used_max_percent: u8,
     /// Processes of one machine that are given the same one share a reader; empty for none.
@@ -159,7 +165,9 @@ impl Default for ServerConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             accept_threads: 0,
             connections_max: 4_000,
+            head_timeout_ms: 5_000,
             idle_timeout_ms: 30_000,
+            stall_timeout_ms: 120_000,
             drain_timeout_ms: 10_000,
         }
     }
@@ -196,6 +204,7 @@ impl Default for PushConfig {
             ping_timeout_ms: 20_000,
             sockets_max: 15_000,
             connects_per_second_max: 20_000,
+            client_messages_per_second_max: 100,
             memory_used_max_percent: 75,
             reader_socket: PathBuf::new(),
         }
@@ -259,7 +268,18 @@ impl Config {
         ensure!(self.buying.batch_len_max > 0, "buying.batch_len_max must be at least 1");
         ensure!(self.buying.batches_in_flight_max > 0, "buying.batches_in_flight_max must be at least 1");
         ensure!(self.server.connections_max > 0, "server.connections_max must be at least 1");
+        ensure!(self.server.head_timeout_ms > 0, "server.head_timeout_ms must be at least 1");
         ensure!(self.push.ping_interval_ms > 0, "push.ping_interval_ms must be at least 1");
+        ensure!(
+            self.server.stall_timeout_ms > self.push.ping_interval_ms,
+            "server.stall_timeout_ms = {}: give more than push.ping_interval_ms, for which a long-polling request may wait",
+            self.server.stall_timeout_ms
+        );
+        ensure!(
+            self.push.client_messages_per_second_max >= 10,
+            "push.client_messages_per_second_max = {}: give at least 10, for a page says several things when it connects",
+            self.push.client_messages_per_second_max
+        );
         ensure!(
             (1..=100).contains(&self.push.memory_used_max_percent),
             "push.memory_used_max_percent = {}: give 1 to 100",

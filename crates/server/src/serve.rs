@@ -222,9 +222,10 @@ fn listener_config(config: &Config) -> anyhow::Result<ListenerConfig> {
     Ok(ListenerConfig {
         threads: threads.context("a machine without cores")?,
         connections_max: config.server.connections_max,
+        head_timeout: Duration::from_millis(config.server.head_timeout_ms),
         idle_timeout: Duration::from_millis(config.server.idle_timeout_ms),
+        stall_timeout: Duration::from_millis(config.server.stall_timeout_ms),
         drain_timeout: config.drain_timeout(),
-        ..ListenerConfig::default()
     })
 }
 
@@ -237,6 +238,7 @@ fn push_config(config: &Config) -> PushConfig {
         ping_timeout: Duration::from_millis(push.ping_timeout_ms),
         max_connections: push.sockets_max,
         max_connects_per_second: push.connects_per_second_max,
+        client_messages_per_second_max: push.client_messages_per_second_max,
         memory: Arc::new(ControlGroups::of_this_process(push.memory_used_max_percent)),
         ..PushConfig::default()
     }

@@ -82,6 +82,10 @@ impl miaosha_web::Readiness for Readiness {
         }
         reasons
     }
+
+    fn has_right_clock(&self) -> bool {
+        !self.has_wrong_clock.load(Ordering::Acquire)
+    }
 }
 
 impl Node {

@@ -23,7 +23,7 @@ use miaosha_domain::time::Timestamp;
 
 use crate::problem::ProblemCode;
 use crate::tokens::Keyring;
-use crate::web::WebLimits;
+use crate::web::{Readiness, WebLimits};
 
 pub(crate) use answers::BuyAnswer;
 pub use figures::REQUEST_SECONDS_BUCKETS;
@@ -45,6 +45,7 @@ pub struct BuyRoute {
     desk: Arc<RequestDesk>,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
+    readiness: Arc<dyn Readiness>,
     body_timeout: Duration,
     answer_within: Duration,
     figures: BuyFigures,
@@ -64,12 +65,13 @@ impl BuyRoute {
         desk: Arc<RequestDesk>,
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
+        readiness: Arc<dyn Readiness>,
         limits: &WebLimits,
     ) -> Self {
         let figures = BuyFigures::default();
         let shared = figures.new_tally();
         let (body_timeout, answer_within) = (limits.body_timeout, limits.answer_within);
-        Self { board, desk, keyring, clock, body_timeout, answer_within, figures, shared }
+        Self { board, desk, keyring, clock, readiness, body_timeout, answer_within, figures, shared }
     }
 
     /// The same route, counting for itself, so that threads do not share counters.
@@ -144,6 +146,9 @@ impl BuyRoute {
 
     /// All that is done without waiting.
     fn begin(&self, call: &BuyCall<'_>, now: Timestamp) -> Begun<Waiting> {
+        if !self.readiness.has_right_clock() {
+            return Begun::Answered(BuyAnswer::Refused(ProblemCode::Unavailable));
+        }
         let passed = match judge::judge(call, &self.board, &self.keyring, now) {
             Ok(passed) => passed,
             Err(code) => return Begun::Answered(BuyAnswer::Refused(code)),

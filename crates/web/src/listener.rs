@@ -38,6 +38,9 @@ pub struct ListenerConfig {
     pub head_timeout: Duration,
     /// How long a connection may wait between requests; at the latest one `head_timeout` later it is closed.
     pub idle_timeout: Duration,
+    /// How long nothing may happen on a connection with a request under way, or its answer, as with a client that does not
+    /// read; at the latest one `head_timeout` later it is closed. No request waits longer for what it asks for.
+    pub stall_timeout: Duration,
     /// How long connections may take to finish at shutdown.
     pub drain_timeout: Duration,
 }
@@ -49,6 +52,7 @@ impl Default for ListenerConfig {
             connections_max: 10_000,
             head_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_mins(2),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -8,14 +8,18 @@ mod teller;
 mod words;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use miaosha_app::board::{BoardSale, News};
+use miaosha_app::board::{Board, BoardSale, News};
 use miaosha_app::follow::Listener;
 use miaosha_app::ports::PortError;
 use miaosha_domain::ids::{SaleId, UserId};
+use miaosha_domain::time::Timestamp;
 use miaosha_push::{Ack, Admission, Application, ClientEvent, ConnectRequest, Server, SocketId};
+use parking_lot::Mutex;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
@@ -25,6 +29,8 @@ pub use teller::Teller;
 
 /// News that waits to be told, at the most. Beyond it news is dropped, and clients that hear nothing look up.
 const NEWS_WAITING_MAX: usize = 10_000;
+/// How long those who connect are told the same starts of sales.
+const STARTS_TOLD_FOR: Duration = Duration::from_millis(100);
 /// The one namespace.
 pub const NAMESPACE: &str = "/";
 
@@ -36,6 +42,25 @@ pub struct Live {
     /// Set once the push server has started; news before that has nobody to hear it.
     server: Arc<OnceLock<Server>>,
     news: mpsc::Sender<News>,
+    starts: Arc<Starts>,
+}
+
+/// When sales start, as it is told to everybody who connects within a moment: one look at all sales for many.
+#[derive(Debug, Default)]
+struct Starts(Mutex<Option<(Timestamp, Arc<RawValue>)>>);
+
+impl Starts {
+    fn at(&self, board: &Board, now: Timestamp) -> Arc<RawValue> {
+        let mut told = self.0.lock();
+        if let Some((at, starts)) = &*told
+            && !now.is_past(*at, STARTS_TOLD_FOR)
+        {
+            return starts.clone();
+        }
+        let starts: Arc<RawValue> = words::starts(board, now).into();
+        *told = Some((now, starts.clone()));
+        starts
+    }
 }
 
 impl Live {
@@ -45,7 +70,8 @@ impl Live {
         let (news, waiting) = mpsc::channel(NEWS_WAITING_MAX);
         let server = Arc::new(OnceLock::new());
         let teller = Teller::new(web, Arc::clone(&server), waiting);
-        (Self { web: Arc::clone(web), runtime, server, news }, teller)
+        let starts = Arc::default();
+        (Self { web: Arc::clone(web), runtime, server, news, starts }, teller)
     }
 
     /// Gives the push server that this bridge is the application of.
@@ -165,7 +191,7 @@ impl Application for Live {
                 Err(_) => return Admission::Refuse { reason_json: words::refusal("unauthenticated") },
             },
         };
-        server.emit(request.socket, "clock", &[&words::clock(&self.web.board, now)]);
+        server.emit(request.socket, "clock", &[&words::clock(&self.starts.at(&self.web.board, now), now)]);
         Admission::Accept { tag }
     }
 

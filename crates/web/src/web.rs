@@ -55,6 +55,12 @@ pub struct WebParts {
 pub trait Readiness: Send + Sync {
     /// Why not, in words for an operator; empty if it is ready. Called often: must not block.
     fn reasons(&self) -> Vec<String>;
+
+    /// Whether the node's clock may judge who comes too early or too late. If not, buy calls are answered `unavailable`:
+    /// whoever sends requests takes a moment to hear that the node is not ready. Called for each of them.
+    fn has_right_clock(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn() -> Vec<String> + Send + Sync> Readiness for F {
@@ -143,7 +149,14 @@ impl Web {
     pub fn new(parts: WebParts) -> Arc<Self> {
         let WebParts { ports, board, desk, passwords, idempotency, keyring, .. } = parts;
         let clock = ports.clock.clone();
-        let buy = BuyRoute::new(board.clone(), desk, keyring.clone(), clock, &parts.limits);
+        let buy = BuyRoute::new(
+            board.clone(),
+            desk,
+            keyring.clone(),
+            clock,
+            parts.readiness.clone(),
+            &parts.limits,
+        );
         let (tasks, answer_within) = (parts.tasks.clone(), parts.limits.answer_within);
         let claims = ClaimReader::new(&ports, board.clone(), tasks, answer_within);
         Arc::new(Self {

@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) first_socket: Key,
     /// The unguessable part of the session's name.
     pub(crate) secret: [u8; SECRET_BYTES],
+    /// The second, since the start, in which its client sent something last, and the messages within it.
+    pub(crate) messages_of_second: (u32, u32),
     pub(crate) is_awaiting_pong: bool,
     /// Whether what waits in the outbox is to be written when it has its turn.
     pub(crate) has_turn: bool,

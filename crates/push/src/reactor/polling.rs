@@ -113,6 +113,9 @@ impl Reactor {
             return malformed(self);
         };
         for entry in read_payload(text) {
+            if !self.may_send_more(key) {
+                return malformed(self);
+            }
             match entry {
                 Ok(Entry::Text(Packet::Close)) => {
                     self.handle_packet(key, Packet::Close);

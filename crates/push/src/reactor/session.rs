@@ -3,6 +3,7 @@
 //! What comes by HTTP requests instead is in `polling`; what messages mean is in `dispatch`.
 
 use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
@@ -26,6 +27,7 @@ use crate::websocket::frame::{Opcode, server_close_frame, server_frame};
 const PING: Bytes = Bytes::from_static(&[0x81, 1, b'2']);
 /// So often one connection is read before the others have their turn.
 const READS_PER_TURN: usize = 4;
+const SECOND: Duration = Duration::from_secs(1);
 /// An interval has so many moments at which pings are sent.
 const PING_MOMENTS: Tick = 128;
 
@@ -114,6 +116,7 @@ impl Reactor {
             close_by: NEVER,
             first_socket: NO_SOCKET,
             secret,
+            messages_of_second: (0, 0),
             is_awaiting_pong: false,
             has_turn: false,
             is_doomed: false,
@@ -180,7 +183,12 @@ impl Reactor {
         let remainder = self.connections[key as usize].remainder.take();
         let mut decoder = Decoder::new(remainder, bytes, self.server.config().client_message_bytes_max);
         loop {
-            match decoder.next_message() {
+            let message = decoder.next_message();
+            if matches!(message, Ok(Some(_))) && !self.may_send_more(key) {
+                self.doom(key, DisconnectReason::Malformed);
+                return key;
+            }
+            match message {
                 Ok(Some(Message::Text(text))) => match Packet::parse(text) {
                     Ok(packet) => key = self.handle_packet(key, packet),
                     Err(_) => self.doom(key, DisconnectReason::Malformed),
@@ -200,6 +208,17 @@ impl Reactor {
         }
         self.connections[key as usize].remainder = decoder.into_remainder();
         key
+    }
+
+    /// Counts a message of a client; false if it is one too many within a second.
+    pub(super) fn may_send_more(&mut self, key: Key) -> bool {
+        let second = u32::try_from(self.now / ticks(SECOND)).unwrap_or(u32::MAX);
+        let (last, count) = &mut self.connections[key as usize].messages_of_second;
+        if *last != second {
+            (*last, *count) = (second, 0);
+        }
+        *count += 1;
+        *count <= self.server.config().client_messages_per_second_max
     }
 
     /// Handles a packet of a client. Says where the session is afterwards: an upgrade moves the connection to it.

@@ -126,6 +126,11 @@ impl Socket {
         self.0.send(Message::text(text)).unwrap();
     }
 
+    /// Sends to a server that may have closed.
+    pub(crate) fn try_send(&mut self, text: &str) -> tungstenite::Result<()> {
+        self.0.send(Message::text(text))
+    }
+
     pub(crate) fn send_binary(&mut self, bytes: &[u8]) {
         self.0.send(Message::binary(bytes.to_vec())).unwrap();
     }

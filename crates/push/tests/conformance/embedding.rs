@@ -310,6 +310,29 @@ impl Memory for Roomy {
 }
 
 #[test]
+fn whoever_sends_too_many_messages_within_a_second_is_closed_by_either_transport() {
+    const MANY: usize = 100;
+    let (site, heard) = start(Config { client_messages_per_second_max: 20, ..Config::default() });
+    let mut other = joined(&site, r#"{"tag":1}"#);
+    let mut eager = joined(&site, r#"{"tag":2}"#);
+    for _ in 0..MANY {
+        // The server may have closed by then.
+        if eager.try_send(r#"42["hello"]"#).is_err() {
+            break;
+        }
+    }
+    eager.expect_close();
+    let target = site.open_polling("/socket.io/");
+    let messages = vec!["3"; MANY].join("\x1e");
+    assert_eq!(site.post(&target, &messages).status, 400);
+    other.send(r#"42["hello"]"#);
+    assert_eq!(other.text(), r#"42["hello"]"#);
+    let left = heard.iter().find(|told| matches!(told, Told::Left(_, Some(2), _)));
+    assert!(matches!(left, Some(Told::Left(_, _, DisconnectReason::Malformed))));
+    assert_eq!(site.sockets.counts().malformed_closed, 2);
+}
+
+#[test]
 fn without_memory_newcomers_are_refused_and_nobody_is_lost() {
     let memory = Arc::new(Roomy(true.into()));
     let (site, _heard) = start(Config { memory: Arc::clone(&memory) as _, ..Config::default() });

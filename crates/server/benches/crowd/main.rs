@@ -98,7 +98,7 @@ impl Common {
 
 const EXAMPLES: &str = "Examples:
   make crowd CROWD='idle --quick'
-  make crowd CROWD='opening --count 15000 --json opening.json'
+  make crowd CROWD=\"opening --count 15000 --json $PWD/opening.json\"
   make crowd CROWD='held --count 300000 --runs 1'
   make crowd CROWD='sale --people 100000 --runs 1'";
 

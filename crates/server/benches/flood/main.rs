@@ -84,7 +84,7 @@ struct Options {
 
 const EXAMPLES: &str = "Examples:
   make flood
-  make flood FLOOD='--ladder --json flood.json'
+  make flood FLOOD=\"--ladder --json $PWD/flood.json\"
   make flood FLOOD='--rate 5000 --seconds 10'";
 
 fn main() -> ExitCode {

@@ -131,7 +131,7 @@ pub(crate) struct SmallOptions {
 
 const EXAMPLES: &str = "Examples:
   make bench
-  cargo bench --profile quick -p miaosha --bench requests -- refused --runs 3 --json refused.json";
+  cargo bench --profile quick -p miaosha --bench requests -- refused --runs 3 --json $PWD/refused.json";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use socket2::{SockRef, Socket};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -85,9 +86,17 @@ impl Thread {
                 },
             }
         }
-        // Those that the system has accepted already were promised an answer.
-        while let Some(Ok(accepted)) = listener.accept().now_or_never() {
-            begin(accepted);
+        // Those that the system has accepted already were promised an answer, however many they are: tokio would have this
+        // task give way after some.
+        while let Some(accepted) = unconstrained(listener.accept()).now_or_never() {
+            match accepted {
+                Ok(accepted) => begin(accepted),
+                Err(error) if is_of_one_connection(&error) => debug!(%error, "a connection was gone at once"),
+                Err(error) => {
+                    error!(%error, "cannot take the last connections");
+                    break;
+                }
+            }
         }
         drop(listener);
         connections.close();

@@ -2,8 +2,8 @@
 //!
 //! hyper's own timeout for heads also counts the time between requests and makes a timer for each of them. Here a
 //! connection has one timer, which looks every `head_timeout` at what has happened since: nothing (it is idle), or
-//! something that is no whole head yet. While a request is under way, or its answer is being sent, it may take its time:
-//! routes have timeouts of their own.
+//! something that is no whole head yet. While a request is under way, or its answer is being sent, it may take its time,
+//! as long as something happens: routes have timeouts of their own, and a client that does not read has none.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -11,7 +11,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -75,7 +74,7 @@ pub(super) async fn serve(
         let mut was_woken_to_look = false;
         while look.as_mut().poll(context).is_ready() {
             was_woken_to_look = true;
-            if patience.is_over(config.head_timeout, config.idle_timeout) {
+            if patience.is_over(&config) {
                 return Poll::Ready(());
             }
             look.as_mut().reset(Instant::now() + config.head_timeout);
@@ -107,19 +106,26 @@ pub(super) struct Patience {
     progress: Cell<u32>,
     looks_idle: Cell<u32>,
     looks_begun: Cell<u32>,
+    /// Looks in a row that found a request under way for which nothing had happened since the look before.
+    looks_stalled: Cell<u32>,
+    has_moved: Cell<bool>,
 }
 
 impl Patience {
     /// The connection was woken: bytes came or went.
     fn note_progress(&self) {
         self.progress.set(self.progress.get().saturating_add(1));
+        self.has_moved.set(true);
     }
 
-    /// One look, every `every`: whether a head has been begun for a whole such span, or the connection has been idle for
-    /// too long.
-    fn is_over(&self, every: Duration, idle_timeout: Duration) -> bool {
+    /// One look, every `head_timeout`: whether a head has been begun for a whole such span, or nothing has happened for too
+    /// long.
+    fn is_over(&self, config: &ListenerConfig) -> bool {
+        let &ListenerConfig { head_timeout: every, idle_timeout, stall_timeout, .. } = config;
+        let has_moved = self.has_moved.take();
         if self.requests.get() > 0 {
-            return false;
+            self.looks_stalled.set(if has_moved { 0 } else { self.looks_stalled.get() + 1 });
+            return every * self.looks_stalled.get() > stall_timeout;
         }
         let looks = if self.progress.get() > 0 { &self.looks_begun } else { &self.looks_idle };
         looks.set(looks.get() + 1);
@@ -145,6 +151,7 @@ impl Drop for Busy {
         patience.progress.set(0);
         patience.looks_idle.set(0);
         patience.looks_begun.set(0);
+        patience.looks_stalled.set(0);
     }
 }
 
@@ -152,11 +159,15 @@ impl Drop for Busy {
 mod tests {
     use super::*;
 
-    const EVERY: Duration = Duration::from_secs(5);
-    const IDLE: Duration = Duration::from_secs(30);
+    fn is_over(patience: &Patience) -> bool {
+        let config = ListenerConfig::default();
+        assert_eq!(config.head_timeout * 6, config.idle_timeout);
+        assert_eq!(config.head_timeout * 24, config.stall_timeout);
+        patience.is_over(&config)
+    }
 
     fn looks_until_over(patience: &Patience) -> usize {
-        (1..100).find(|_| patience.is_over(EVERY, IDLE)).unwrap()
+        (1..100).find(|_| is_over(patience)).unwrap()
     }
 
     #[test]
@@ -171,11 +182,22 @@ mod tests {
     fn a_request_under_way_takes_its_time_and_starts_the_wait_anew() {
         let patience = Rc::new(Patience::default());
         patience.note_progress();
-        assert!(!patience.is_over(EVERY, IDLE));
+        assert!(!is_over(&patience));
         let busy = Busy::new(patience.clone());
-        patience.note_progress();
-        assert!((0..100).all(|_| !patience.is_over(EVERY, IDLE)));
+        for _ in 0..100 {
+            patience.note_progress();
+            assert!((0..20).all(|_| !is_over(&patience)), "as long as something happens");
+        }
         drop(busy);
         assert_eq!(looks_until_over(&patience), 7);
+    }
+
+    #[test]
+    fn a_request_for_which_nothing_happens_any_more_is_given_up() {
+        let patience = Rc::new(Patience::default());
+        let _busy = Busy::new(patience.clone());
+        patience.note_progress();
+        assert!(!is_over(&patience), "something has happened");
+        assert_eq!(looks_until_over(&patience), 25);
     }
 }

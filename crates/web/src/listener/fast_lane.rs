@@ -267,7 +267,8 @@ mod tests {
         let secret = Secret { kid: "k1".to_owned(), bytes: vec![7; 32] };
         let keyring = Keyring::new(secret, Vec::new()).unwrap();
         let (board, limits) = (Arc::new(Board::new()), WebLimits::default());
-        let route = BuyRoute::new(board, Arc::new(desk), Arc::new(keyring), clock, &limits);
+        let readiness = Arc::new(Vec::new);
+        let route = BuyRoute::new(board, Arc::new(desk), Arc::new(keyring), clock, readiness, &limits);
         FastLane::new(Arc::new(route).for_thread())
     }
 

@@ -19,13 +19,18 @@ pub(super) fn room(sale: SaleId) -> String {
     format!("sale:{sale}")
 }
 
-/// The event `clock`.
-pub(super) fn clock(board: &Board, now: Timestamp) -> String {
+/// The event `clock`, with the sales that [`starts`] names.
+pub(super) fn clock(starts: &RawValue, now: Timestamp) -> String {
     #[derive(Serialize)]
-    struct Clock {
+    struct Clock<'a> {
         now: Moment,
-        sales: Vec<Start>,
+        sales: &'a RawValue,
     }
+    json(&Clock { now: Moment(now), sales: starts })
+}
+
+/// When the sales start that have not ended.
+pub(super) fn starts(board: &Board, now: Timestamp) -> Box<RawValue> {
     #[derive(Serialize)]
     struct Start {
         id: SaleId,
@@ -33,8 +38,8 @@ pub(super) fn clock(board: &Board, now: Timestamp) -> String {
     }
     let coming = board.list().into_iter().filter(|sale| sale.state(now) != SaleState::Ended);
     let start = |sale: &BoardSale| Start { id: sale.sale.id, starts_at: Moment(sale.sale.terms.starts_at) };
-    let sales = coming.take(CLOCK_SALES_MAX).map(|sale| start(&sale)).collect();
-    json(&Clock { now: Moment(now), sales })
+    let starts: Vec<Start> = coming.take(CLOCK_SALES_MAX).map(|sale| start(&sale)).collect();
+    RawValue::from_string(json(&starts)).expect("what was written as JSON is JSON")
 }
 
 /// The event `sale`.

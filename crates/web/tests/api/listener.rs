@@ -21,6 +21,9 @@ use tokio::sync::Notify;
 use crate::running::{ANYWHERE, Client, PATIENT, Running, buy, config, served};
 use crate::site::Site;
 
+/// More than the system keeps for somebody who does not read.
+const LARGE_LEN: usize = 24 * 1024 * 1024;
+
 #[tokio::test]
 async fn one_connection_carries_buy_calls_and_all_others() {
     let site = Site::open().await;
@@ -207,7 +210,6 @@ async fn connections_that_say_nothing_or_never_finish_a_head_are_closed() {
 
 #[tokio::test]
 async fn a_request_that_takes_long_and_a_reader_that_is_slow_are_not_cut() {
-    const LEN: usize = 24 * 1024 * 1024;
     let site = Site::open().await;
     let quick = ListenerConfig {
         head_timeout: Duration::from_millis(20),
@@ -216,7 +218,7 @@ async fn a_request_that_takes_long_and_a_reader_that_is_slow_are_not_cut() {
     };
     let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (told, wait) = (entered.clone(), go_on.clone());
-    let general = Router::new().route("/large", get(async || vec![b'x'; LEN])).route(
+    let general = Router::new().route("/large", get(async || vec![b'x'; LARGE_LEN])).route(
         "/long",
         get(async move || {
             told.notify_one();
@@ -244,8 +246,41 @@ async fn a_request_that_takes_long_and_a_reader_that_is_slow_are_not_cut() {
     }
     let text = slow.rest().await;
     let (_, body) = text.split_once("\r\n\r\n").unwrap();
-    assert_eq!(body.len(), LEN);
+    assert_eq!(body.len(), LARGE_LEN);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_back() {
+    let site = Site::open().await;
+    let brisk = ListenerConfig {
+        connections_max: 1,
+        head_timeout: Duration::from_millis(20),
+        stall_timeout: Duration::from_millis(40),
+        ..config()
+    };
+    let general = site.router.clone().route("/large", get(async || vec![b'x'; LARGE_LEN]));
+    let running = Running::start(brisk, Served { general, ..served(&site) });
+    let mut deaf = Client::connect(running.addr).await;
+    deaf.send("GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    deaf.0.readable().await.unwrap();
+    wait_for_a_place(&running).await;
+    assert!(deaf.rest().await.len() < LARGE_LEN);
+    running.stop().await;
+}
+
+/// Waits until a connection is taken, by a listener that had no place for one.
+async fn wait_for_a_place(running: &Running) {
+    let taken = async {
+        loop {
+            let mut client = Client::connect(running.addr).await;
+            client.send("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+            if client.rest().await.starts_with("HTTP/1.1 200 ") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENT, taken).await.expect("the place was not given back");
 }
 
 #[tokio::test]
@@ -258,16 +293,7 @@ async fn one_connection_too_many_is_told_so() {
     let second = Client::connect(running.addr).await.rest().await;
     assert!(second.starts_with("HTTP/1.1 503 ") && second.contains("retry-after: 1"), "{second}");
     drop(first);
-    let third = async {
-        loop {
-            let mut client = Client::connect(running.addr).await;
-            client.send("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-            if client.rest().await.starts_with("HTTP/1.1 200 ") {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENT, third).await.expect("the place was not given back");
+    wait_for_a_place(&running).await;
     running.stop().await;
 }
 
@@ -335,15 +361,17 @@ async fn whoever_asked_before_the_shutdown_is_answered_by_a_thread_that_was_busy
         let mut holding = Client::connect(running.addr).await;
         holding.send("GET /socket.io/ HTTP/1.1\r\nhost: x\r\n\r\n").await;
         entered.notified().await;
-        let mut new = Client::connect(running.addr).await;
-        for client in [&mut known, &mut new] {
+        // More than tokio lets a task take at once.
+        let new = futures_util::future::join_all((0..200).map(|_| Client::connect(running.addr)));
+        let mut new = new.await;
+        for client in std::iter::once(&mut known).chain(&mut new) {
             client.send(&buy("1", "none", "{}")).await;
         }
         running.stop.send(()).unwrap();
         // The listener, a task of this thread, hears of it.
         tokio::task::yield_now().await;
         free.wait();
-        for client in [&mut known, &mut new, &mut holding] {
+        for client in [&mut known, &mut holding].into_iter().chain(&mut new) {
             client.answer().await;
         }
         tokio::time::timeout(PATIENT, running.end).await.unwrap().unwrap().unwrap();

@@ -16,7 +16,7 @@ async fn a_node_that_is_not_ready_is_healthy_and_says_why() {
     let site = Site::open().await;
     let ready = site.call(Call::get("/readyz")).await.require(StatusCode::OK);
     assert_eq!(ready, json!({"ready": true, "reasons": []}));
-    site.is_ready.store(false, Ordering::SeqCst);
+    site.health.is_draining.store(true, Ordering::SeqCst);
     let unready = site.call(Call::get("/readyz")).await.require(StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(unready, json!({"ready": false, "reasons": ["draining"]}));
     assert_eq!(site.call(Call::get("/healthz")).await.status, StatusCode::OK);

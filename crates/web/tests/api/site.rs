@@ -25,7 +25,9 @@ use miaosha_domain::ids::{SaleId, UserId};
 use miaosha_domain::time::Timestamp;
 use miaosha_embedded::{Embedded, SystemClock};
 use miaosha_web::tokens::Secret;
-use miaosha_web::{Argon2Passwords, Keyring, REQUEST_SECONDS_BUCKETS, Serves, Web, WebLimits, WebParts};
+use miaosha_web::{
+    Argon2Passwords, Keyring, REQUEST_SECONDS_BUCKETS, Readiness, Serves, Web, WebLimits, WebParts,
+};
 use serde_json::{Value, json};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::TaskTracker;
@@ -57,6 +59,23 @@ impl Clock for ShiftedClock {
     }
 }
 
+/// What the node is said to be like.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    pub(crate) is_draining: AtomicBool,
+    pub(crate) has_wrong_clock: AtomicBool,
+}
+
+impl Readiness for Health {
+    fn reasons(&self) -> Vec<String> {
+        if self.is_draining.load(Ordering::SeqCst) { vec!["draining".to_owned()] } else { Vec::new() }
+    }
+
+    fn has_right_clock(&self) -> bool {
+        !self.has_wrong_clock.load(Ordering::SeqCst)
+    }
+}
+
 struct Unheard;
 
 impl Listener for Unheard {
@@ -71,7 +90,7 @@ pub(crate) struct Site {
     pub(crate) board: Arc<Board>,
     pub(crate) clock: Arc<ShiftedClock>,
     pub(crate) keyring: Arc<Keyring>,
-    pub(crate) is_ready: Arc<AtomicBool>,
+    pub(crate) health: Arc<Health>,
     pub(crate) tasks: TaskTracker,
     /// Ends what reads from the database what other processes did.
     pub(crate) following: AbortHandle,
@@ -111,8 +130,7 @@ impl Site {
         let keyring = Arc::new(Keyring::new(secret, Vec::new()).unwrap());
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).unwrap();
         let passwords = Argon2Passwords::with_params(ports.random.clone(), 2, 512, params);
-        let is_ready = Arc::new(AtomicBool::new(true));
-        let probe = is_ready.clone();
+        let health = Arc::new(Health::default());
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(
                 Matcher::Full("miaosha_request_seconds".to_owned()),
@@ -129,9 +147,7 @@ impl Site {
             idempotency: embedded.idempotency.clone(),
             keyring: keyring.clone(),
             lease: LEASE,
-            readiness: Arc::new(move || {
-                if probe.load(Ordering::SeqCst) { Vec::new() } else { vec!["draining".to_owned()] }
-            }),
+            readiness: health.clone(),
             figures: recorder.handle(),
             tasks: tasks.clone(),
             limits,
@@ -150,7 +166,7 @@ impl Site {
             board,
             clock,
             keyring,
-            is_ready,
+            health,
             tasks,
             following,
             _running: running,

@@ -1,5 +1,6 @@
 //! What is answered while a part behind the site is away or does not come back: soon, and never more than is true.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -53,6 +54,19 @@ async fn every_call_that_needs_the_database_is_answered_soon_without_it() {
     site.tasks.wait().await;
     let end = site.claim(&sale, &buyer).await;
     assert!(matches!(end["status"].as_str(), Some("paid" | "released")), "what was begun went on: {end}");
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_wrong_judges_no_buy_request() {
+    let site = Site::open().await;
+    let sale = site.sale(json!({"stock": 1})).await;
+    let buyer = site.person(Role::Buyer).await;
+    let ask = Call::post(&format!("/api/v1/sales/{sale}/requests")).by(&buyer).json(&json!({}));
+    site.health.has_wrong_clock.store(true, Ordering::SeqCst);
+    require_unavailable(&site.call(ask.clone()).await);
+    assert_eq!(site.claim(&sale, &buyer).await["status"], "none");
+    site.health.has_wrong_clock.store(false, Ordering::SeqCst);
+    assert_eq!(site.call(ask).await.status, StatusCode::ACCEPTED);
 }
 
 #[tokio::test]
