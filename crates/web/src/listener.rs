@@ -38,8 +38,7 @@ pub struct ListenerConfig {
     pub head_timeout: Duration,
     /// How long a connection may wait between requests; at the latest one `head_timeout` later it is closed.
     pub idle_timeout: Duration,
-    /// How long nothing may happen on a connection with a request under way, or its answer, as with a client that does not
-    /// read; at the latest one `head_timeout` later it is closed. No request waits longer for what it asks for.
+    /// How long a client may read nothing of an answer; at the latest one `head_timeout` later the connection is closed.
     pub stall_timeout: Duration,
     /// How long connections may take to finish at shutdown.
     pub drain_timeout: Duration,
@@ -52,7 +51,7 @@ impl Default for ListenerConfig {
             connections_max: 10_000,
             head_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30),
-            stall_timeout: Duration::from_mins(2),
+            stall_timeout: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! hyper's own timeout for heads also counts the time between requests and makes a timer for each of them. Here a
 //! connection has one timer, which looks every `head_timeout` at what has happened since: nothing (it is idle), or
-//! something that is no whole head yet. While a request is under way, or its answer is being sent, it may take its time,
-//! as long as something happens: routes have timeouts of their own, and a client that does not read has none.
+//! something that is no whole head yet. While a request is under way it may take its time, as routes have timeouts of their
+//! own; and so may its answer, as long as the client reads.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -106,7 +106,9 @@ pub(super) struct Patience {
     progress: Cell<u32>,
     looks_idle: Cell<u32>,
     looks_begun: Cell<u32>,
-    /// Looks in a row that found a request under way for which nothing had happened since the look before.
+    /// Whether there is an answer to the request under way.
+    is_answered: Cell<bool>,
+    /// Looks in a row that found nothing of the answer gone since the look before.
     looks_stalled: Cell<u32>,
     has_moved: Cell<bool>,
 }
@@ -124,7 +126,8 @@ impl Patience {
         let &ListenerConfig { head_timeout: every, idle_timeout, stall_timeout, .. } = config;
         let has_moved = self.has_moved.take();
         if self.requests.get() > 0 {
-            self.looks_stalled.set(if has_moved { 0 } else { self.looks_stalled.get() + 1 });
+            let is_stalled = self.is_answered.get() && !has_moved;
+            self.looks_stalled.set(if is_stalled { self.looks_stalled.get() + 1 } else { 0 });
             return every * self.looks_stalled.get() > stall_timeout;
         }
         let looks = if self.progress.get() > 0 { &self.looks_begun } else { &self.looks_idle };
@@ -142,6 +145,11 @@ impl Busy {
         patience.requests.set(patience.requests.get() + 1);
         Self(patience)
     }
+
+    /// From here on it is up to the client.
+    pub(super) fn note_answer(&self) {
+        self.0.is_answered.set(true);
+    }
 }
 
 impl Drop for Busy {
@@ -151,6 +159,7 @@ impl Drop for Busy {
         patience.progress.set(0);
         patience.looks_idle.set(0);
         patience.looks_begun.set(0);
+        patience.is_answered.set(false);
         patience.looks_stalled.set(0);
     }
 }
@@ -162,7 +171,7 @@ mod tests {
     fn is_over(patience: &Patience) -> bool {
         let config = ListenerConfig::default();
         assert_eq!(config.head_timeout * 6, config.idle_timeout);
-        assert_eq!(config.head_timeout * 24, config.stall_timeout);
+        assert_eq!(config.head_timeout * 12, config.stall_timeout);
         patience.is_over(&config)
     }
 
@@ -184,20 +193,23 @@ mod tests {
         patience.note_progress();
         assert!(!is_over(&patience));
         let busy = Busy::new(patience.clone());
+        assert!((0..100).all(|_| !is_over(&patience)), "it is not up to the client");
+        busy.note_answer();
         for _ in 0..100 {
             patience.note_progress();
-            assert!((0..20).all(|_| !is_over(&patience)), "as long as something happens");
+            assert!((0..12).all(|_| !is_over(&patience)), "as long as it reads");
         }
         drop(busy);
         assert_eq!(looks_until_over(&patience), 7);
     }
 
     #[test]
-    fn a_request_for_which_nothing_happens_any_more_is_given_up() {
+    fn an_answer_of_which_nothing_is_read_any_more_is_given_up() {
         let patience = Rc::new(Patience::default());
-        let _busy = Busy::new(patience.clone());
+        let busy = Busy::new(patience.clone());
+        busy.note_answer();
         patience.note_progress();
-        assert!(!is_over(&patience), "something has happened");
-        assert_eq!(looks_until_over(&patience), 25);
+        assert!(!is_over(&patience), "something was read");
+        assert_eq!(looks_until_over(&patience), 13);
     }
 }

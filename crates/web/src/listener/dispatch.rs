@@ -143,6 +143,7 @@ const FRAME_LEN_MAX: usize = 16 * 1_024;
 
 impl SiteBody {
     fn paced(body: axum::body::Body, busy: Busy) -> Self {
+        busy.note_answer();
         Self::Paced(Paced { body, ready: Bytes::new(), _busy: busy })
     }
 }
