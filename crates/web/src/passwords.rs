@@ -8,6 +8,8 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use miaosha_app::ports::{Passwords, PortError, PortResult, Random};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -37,24 +39,20 @@ impl std::fmt::Debug for Argon2Passwords {
 
 impl Argon2Passwords {
     /// With the default parameters: 19 MiB, two passes, one lane. `at_once_max` hashes run at once (the number of cores
-    /// is right), `waiting_max` callers wait for a turn. Hashes once, which takes as long as any other.
+    /// is right), `waiting_max` callers wait for a turn.
     pub fn new(random: Arc<dyn Random>, at_once_max: usize, waiting_max: usize) -> Self {
         Self::with_params(random, at_once_max, waiting_max, Params::default())
     }
 
     /// With parameters of one's own, for tests that sign many people up.
-    ///
-    /// # Panics
-    /// Never: every [`Params`] can hash.
     pub fn with_params(
         random: Arc<dyn Random>,
         at_once_max: usize,
         waiting_max: usize,
         params: Params,
     ) -> Self {
+        let nobodys_hash = nobodys_hash(&params);
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobodys_hash =
-            hash(&argon2, "", &[0; SALT_LEN]).expect("an empty password and a full salt are valid input");
         let turns = Arc::new(Semaphore::new(at_once_max.max(1)));
         Self { argon2, random, nobodys_hash, turns, waiting: AtomicUsize::new(0), waiting_max }
     }
@@ -100,6 +98,15 @@ type HashError = argon2::password_hash::Error;
 
 fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8]) -> Result<String, HashError> {
     argon2.hash_password_with_salt(password.as_bytes(), salt).map(|hash| hash.to_string())
+}
+
+/// A hash that is no password's, in the form in which they are stored: a salt and an output of zeros, without the work of
+/// hashing anything.
+fn nobodys_hash(params: &Params) -> String {
+    let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+    let output = vec![0; params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN)];
+    let (salt, output) = (STANDARD_NO_PAD.encode([0; SALT_LEN]), STANDARD_NO_PAD.encode(output));
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${output}")
 }
 
 /// By the parameters in the hash, whatever those of `argon2` are.
@@ -157,7 +164,12 @@ mod tests {
     #[tokio::test]
     async fn the_default_parameters_are_the_recommended_ones() {
         let passwords = Argon2Passwords::new(Arc::new(OsRandom), 1, 1);
-        assert!(passwords.nobodys_hash.contains("m=19456,t=2,p=1"), "{}", passwords.nobodys_hash);
+        let (nobodys, somebodys) =
+            (passwords.nobodys_hash.clone(), passwords.hash("correct horse".to_owned()).await.unwrap());
+        let parameters = |hash: &str| hash.rsplitn(3, '$').nth(2).map(str::to_owned);
+        assert_eq!(parameters(&nobodys), parameters(&somebodys), "checking either takes as long");
+        assert_eq!(nobodys.len(), somebodys.len());
+        assert!(nobodys.contains("m=19456,t=2,p=1"), "{nobodys}");
     }
 
     #[tokio::test]

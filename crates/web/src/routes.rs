@@ -97,5 +97,5 @@ fn whole(web: &Arc<Web>, serves: Serves) -> Router<Arc<Web>> {
         .route("/api/openapi.json", document.route())
         .route("/docs", get(openapi::docs))
         .route("/docs/{file}", get(openapi::docs_file))
-        .fallback(pages::show)
+        .fallback_service(pages::route())
 }

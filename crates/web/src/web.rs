@@ -18,7 +18,6 @@ use crate::absent_sales::{AbsentSales, Asking};
 use crate::buy::BuyRoute;
 use crate::claim_reader::ClaimReader;
 use crate::last_write::RecentWriters;
-use crate::pages::Pages;
 use crate::problem::{Answer, ProblemCode};
 use crate::routes;
 use crate::sale_cache::SaleCache;
@@ -131,7 +130,6 @@ pub struct Web {
     pub(crate) tasks: TaskTracker,
     pub(crate) limits: WebLimits,
     pub(crate) turns: Arc<Semaphore>,
-    pub(crate) pages: Pages,
     pub(crate) sale_cache: SaleCache,
     absent_sales: AbsentSales,
     pub(crate) writers: Arc<RecentWriters>,
@@ -172,7 +170,6 @@ impl Web {
             tasks: parts.tasks,
             limits: parts.limits,
             turns: Arc::new(Semaphore::new(parts.limits.general_in_flight_max)),
-            pages: Pages::load(),
             sale_cache: SaleCache::default(),
             absent_sales: AbsentSales::default(),
             writers: Arc::default(),

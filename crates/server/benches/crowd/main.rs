@@ -22,6 +22,7 @@ mod scaling;
 #[expect(dead_code, reason = "another benchmark uses the rest of it")]
 mod spread;
 mod stage;
+mod start;
 mod storm;
 #[path = "../support/usage.rs"]
 #[expect(dead_code, reason = "another benchmark uses the rest of it")]
@@ -37,8 +38,9 @@ use crate::report::Output;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Measure a site's sockets: what an idle one costs, how soon all hear an opening, how many fit, whether newcomers disturb
-/// those who are there, what several small servers do, and how long a whole sale takes.
+/// Measure a site's processes and sockets: what a process costs before anybody comes and what an idle socket does, how soon
+/// all hear an opening, how many fit, whether newcomers disturb those who are there, what several small servers do, and how
+/// long a whole sale takes.
 ///
 /// Exit code: 0 the aim was reached, 1 it was not, 2 nothing could be measured.
 #[derive(Debug, Parser)]
@@ -53,6 +55,7 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Start(start::Options),
     Idle(idle::Options),
     Opening(opening::Options),
     Held(held::Options),
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
 /// Whether the aim was reached.
 fn run(command: &Command) -> anyhow::Result<bool> {
     match command {
+        Command::Start(options) => with_output(&options.common, || start::run(options)),
         Command::Idle(options) => with_output(&options.common, || idle::run(options)),
         Command::Opening(options) => with_output(&options.common, || opening::run(options)),
         Command::Held(options) => with_output(&options.common, || held::run(options)),
