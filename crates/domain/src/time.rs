@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
+/// How long before another a thread may have read the clock, if both are at work at once.
+const THREADS_APART_MAX: Duration = Duration::from_millis(100);
+
 impl Timestamp {
     /// The moment `ms` milliseconds after the epoch.
     pub const fn from_millis(ms: i64) -> Self {
@@ -28,9 +31,10 @@ impl Timestamp {
     }
 
     /// Whether `span` or more has passed since `earlier`; also if that is yet to come, because a clock that was set back
-    /// makes nothing newer.
+    /// makes nothing newer. Threads that read the clock at about the same time are no such clock: what is not yet to come
+    /// by more than 100 ms is now.
     pub fn is_past(self, earlier: Self, span: Duration) -> bool {
-        self < earlier || self.saturating_since(earlier) >= span
+        earlier.saturating_since(self) > THREADS_APART_MAX || self.saturating_since(earlier) >= span
     }
 }
 
@@ -55,5 +59,19 @@ impl Sub<Duration> for Timestamp {
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ms", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_past_when_it_is_over_and_after_a_clock_was_set_back() {
+        let at = |ms: i64| Timestamp::from_millis(10_000 + ms);
+        let is_past = |ms| at(ms).is_past(at(0), Duration::from_millis(250));
+        assert!(!is_past(249) && is_past(250));
+        assert!(!is_past(0) && !is_past(-100), "another thread was a little earlier");
+        assert!(is_past(-101) && is_past(-5_000));
     }
 }

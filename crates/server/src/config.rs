@@ -204,7 +204,7 @@ impl Default for PushConfig {
             ping_timeout_ms: 20_000,
             sockets_max: 15_000,
             connects_per_second_max: 20_000,
-            client_messages_per_second_max: 100,
+            client_messages_per_second_max: 1_000,
             memory_used_max_percent: 75,
             reader_socket: PathBuf::new(),
         }
@@ -271,8 +271,8 @@ impl Config {
         ensure!(self.server.head_timeout_ms > 0, "server.head_timeout_ms must be at least 1");
         ensure!(self.push.ping_interval_ms > 0, "push.ping_interval_ms must be at least 1");
         ensure!(
-            self.push.client_messages_per_second_max >= 10,
-            "push.client_messages_per_second_max = {}: give at least 10, for a page says several things when it connects",
+            self.push.client_messages_per_second_max >= 100,
+            "push.client_messages_per_second_max = {}: give at least 100, for a page that connects says something of each sale that it has shown",
             self.push.client_messages_per_second_max
         );
         ensure!(

@@ -38,7 +38,8 @@ pub struct ListenerConfig {
     pub head_timeout: Duration,
     /// How long a connection may wait between requests; at the latest one `head_timeout` later it is closed.
     pub idle_timeout: Duration,
-    /// How long a client may read nothing of an answer; at the latest one `head_timeout` later the connection is closed.
+    /// How long a client may read nothing of an answer, or so little that the system makes no more room for it; at the latest
+    /// one `head_timeout` later the connection is closed.
     pub stall_timeout: Duration,
     /// How long connections may take to finish at shutdown.
     pub drain_timeout: Duration,

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-use super::ListenerConfig;
 use super::connection::{serve, shutdown_begun};
 use super::dispatch::{Dispatch, Peer, Site};
+use super::{BACKLOG, ListenerConfig};
 
 /// After running out of files: give connections the time to close.
 const BREATHER: Duration = Duration::from_millis(50);
@@ -87,12 +87,15 @@ impl Thread {
             }
         }
         // Those that the system has accepted already were promised an answer, however many they are: tokio would have this
-        // task give way after some.
-        while let Some(accepted) = unconstrained(listener.accept()).now_or_never() {
-            match accepted {
-                Ok(accepted) => begin(accepted),
-                Err(error) if is_of_one_connection(&error) => debug!(%error, "a connection was gone at once"),
-                Err(error) => {
+        // task give way after some. More than the system keeps came later.
+        for _ in 0..=BACKLOG {
+            match unconstrained(listener.accept()).now_or_never() {
+                None => break,
+                Some(Ok(accepted)) => begin(accepted),
+                Some(Err(error)) if is_of_one_connection(&error) => {
+                    debug!(%error, "a connection was gone at once");
+                }
+                Some(Err(error)) => {
                     error!(%error, "cannot take the last connections");
                     break;
                 }

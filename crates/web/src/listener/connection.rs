@@ -128,7 +128,7 @@ impl Patience {
         if self.requests.get() > 0 {
             let is_stalled = self.is_answered.get() && !has_moved;
             self.looks_stalled.set(if is_stalled { self.looks_stalled.get() + 1 } else { 0 });
-            return every * self.looks_stalled.get() > stall_timeout;
+            return every * self.looks_stalled.get() >= stall_timeout;
         }
         let looks = if self.progress.get() > 0 { &self.looks_begun } else { &self.looks_idle };
         looks.set(looks.get() + 1);
@@ -210,6 +210,6 @@ mod tests {
         busy.note_answer();
         patience.note_progress();
         assert!(!is_over(&patience), "something was read");
-        assert_eq!(looks_until_over(&patience), 13);
+        assert_eq!(looks_until_over(&patience), 12);
     }
 }

@@ -2,6 +2,7 @@
 //! answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use miaosha_app::board::News;
@@ -36,6 +37,25 @@ async fn a_sale_that_this_process_has_not_heard_of_is_watched_all_the_same() {
 
     socket.say(r#"421["watch",{"sale":"1"}]"#).await;
     assert_eq!(socket.hear("431").await, r#"431[{"code":"no_such_sale"}]"#);
+    running.stop().await;
+    server.shut_down();
+}
+
+#[tokio::test]
+async fn whoever_connects_is_told_of_sales_that_were_planned_since_others_did() {
+    let site = Site::open().await;
+    let (live, _teller) = Live::new(&site.web, Handle::current());
+    let (server, running) = serve_sockets(&site, &live);
+    let clock = async || {
+        let mut socket = Polling::connect(Client::connect(running.addr).await, "").await;
+        socket.hear(r#"42["clock""#).await
+    };
+    let told = clock().await;
+    assert!(told.contains(r#""sales":[]"#), "{told}");
+    let sale = site.sale(json!({})).await;
+    site.clock.advance(Duration::from_millis(100));
+    let told = clock().await;
+    assert!(told.contains(&format!(r#""sales":[{{"id":"{sale}","starts_at":"#)), "{told}");
     running.stop().await;
     server.shut_down();
 }

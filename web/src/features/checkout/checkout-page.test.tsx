@@ -116,11 +116,12 @@ describe("the checkout", () => {
     await waitFor(() => expect(path()).toBe("/orders/900"));
   });
 
-  it("waits_for_the_order_of_a_payment_that_was_told_without", async () => {
+  it("says_that_it_is_paid_before_it_is_known_by_which_order", async () => {
     const { path } = await openCheckout();
     const paid = aClaim({ status: "paid", rev: 3 });
     act(() => server.push("claim", paid));
-    expect(screen.getByText("Loading…")).toBeInTheDocument();
+    expect(screen.getByRole("heading", { name: "Paid. It's yours" })).toBeInTheDocument();
+    expect(screen.getByRole("main")).toHaveTextContent("See the order");
     expect(path()).toBe("/sales/1/checkout");
     act(() => server.push("claim", { ...paid, order: "900" }));
     await waitFor(() => expect(path()).toBe("/orders/900"));

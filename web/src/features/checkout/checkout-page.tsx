@@ -32,18 +32,17 @@ export function CheckoutPage() {
   }, [id, dispatch]);
   useClaim(id);
 
-  const is_incomplete = outcome === "paid" && view.claim?.order === undefined;
-  if (sale === null || view.claim === null || is_incomplete)
+  if (sale === null || view.claim === null)
     return (
       <p role="status" className="animate-breathe py-16 text-soft">
         {t.loading}
       </p>
     );
-  if (outcome === "paid")
+  if (outcome === "paid" && view.claim.order !== undefined)
     return (
       <Navigate to={`/orders/${view.claim.order}`} state={{ fresh: true }} replace />
     );
-  if (outcome !== "reserved" && outcome !== "paying") return <NothingHeld sale={id} />;
+  if (outcome !== "reserved" && outcome !== "paying") return <Ended sale={id} />;
 
   return (
     <div className="mx-auto grid max-w-5xl gap-8 lg:grid-cols-[1fr_22rem] lg:items-start">
@@ -89,22 +88,31 @@ function Total({ sale }: { sale: { price: { amount: string; currency: string } }
   return <p className="font-black text-xl">{formats.money(sale.price)}</p>;
 }
 
-/** Also where one is told that the time ran out while filling in the form. */
-function NothingHeld({ sale: id }: { sale: string }) {
+/**
+ * Nothing to pay: never, no longer, or paid just now. Whoever has paid is taken to the order
+ * as soon as it is known which that is.
+ */
+function Ended({ sale: id }: { sale: string }) {
   const t = useText();
   const sale = useAppSelector((state) => selectSale(state, id));
   const view = useAppSelector((state) => selectClaimView(state, id));
   const outcome = outcomeOf(view, sale?.state ?? null);
   const told = useOutcomeText(outcome, view);
-  const over = outcome === "expired" || outcome === "released" || outcome === "refunded";
+  const paid = outcome === "paid";
+  const had_one =
+    paid || outcome === "expired" || outcome === "released" || outcome === "refunded";
   return (
     <div className="grid max-w-lg justify-items-start gap-4 py-8" role="status">
       <title>{`${t.checkout.title} · ${t.brand}`}</title>
       <h1 className="font-black text-4xl tracking-tight">
-        {over ? told.title : t.checkout.nothing_held}
+        {had_one ? told.title : t.checkout.nothing_held}
       </h1>
-      <p>{over ? told.hint : t.checkout.nothing_held_hint}</p>
-      <ButtonLink to={`/sales/${id}`}>{t.checkout.back}</ButtonLink>
+      <p>{had_one ? told.hint : t.checkout.nothing_held_hint}</p>
+      {paid ? (
+        <ButtonLink to="/orders">{t.outcome.see_order}</ButtonLink>
+      ) : (
+        <ButtonLink to={`/sales/${id}`}>{t.checkout.back}</ButtonLink>
+      )}
     </div>
   );
 }
