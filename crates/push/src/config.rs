@@ -51,13 +51,15 @@ pub struct Config {
     pub client_messages_per_second_max: u32,
     /// The most attachments that a client's packet may have.
     pub attachments_max: usize,
-    /// What may wait for one client that does not read; beyond it the client is dropped.
+    /// What may wait for one client that does not read; beyond it the client is dropped. Where `memory` says that there is
+    /// none for more sessions, it is a sixty-fourth of this.
     pub outbox_bytes_max: usize,
     /// The most sessions that the server holds; more are refused with 503.
     pub max_connections: usize,
     /// The most sessions that may be opened within one second; more are refused with 503.
     pub max_connects_per_second: u32,
-    /// Says when there is no memory for more sessions; then they are refused with 503. [`ControlGroups`] is one.
+    /// Says when there is no memory for more sessions; then they are refused with 503, and clients that do not read are dropped
+    /// sooner. [`ControlGroups`] is one.
     ///
     /// [`ControlGroups`]: crate::ControlGroups
     pub memory: Arc<dyn Memory>,

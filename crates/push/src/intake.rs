@@ -58,7 +58,7 @@ impl Intake {
             return Err(Refusal::Full);
         }
         let reservation = Reservation { intake: Some(Arc::clone(self)) };
-        if !self.memory.has_room() {
+        if !self.has_memory() {
             self.refused_memory.fetch_add(1, Relaxed);
             return Err(Refusal::NoMemory);
         }
@@ -67,6 +67,11 @@ impl Intake {
             return Err(Refusal::TooManyConnects);
         }
         Ok(reservation)
+    }
+
+    /// Whether there is memory for more than what is held.
+    pub(crate) fn has_memory(&self) -> bool {
+        self.memory.has_room()
     }
 
     /// A session that was taken in has ended.

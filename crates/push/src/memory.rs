@@ -1,5 +1,5 @@
-//! Whether there is memory for one more session. Of a process that is killed for its memory everybody is lost; one that
-//! refuses newcomers in time loses nobody.
+//! Whether there is memory for one more session, and for much that waits. Of a process that is killed for its memory
+//! everybody is lost; one that refuses newcomers in time, and lets go of those who do not read, loses nobody else.
 //!
 //! How much there is says an implementation of [`Memory`]; [`ControlGroups`] is one. [`MemoryWatch`] asks it seldom.
 
@@ -16,8 +16,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Says how it is with the memory that a process may use.
 pub trait Memory: Send + Sync {
-    /// Whether one more session may be taken in. Asked while sessions come, at most every 20 milliseconds; must not block
-    /// for long.
+    /// Whether one more session may be taken in, and much may wait for a client that does not read. Asked while sessions come
+    /// or much waits, at most every 20 milliseconds; must not block for long.
     fn has_room(&self) -> bool;
 }
 
@@ -31,7 +31,7 @@ impl Memory for Unlimited {
     }
 }
 
-/// Remembers the last answer for a moment. Nothing is asked while no session comes.
+/// Remembers the last answer for a moment. Nothing is asked while no session comes and little waits.
 pub(crate) struct MemoryWatch {
     memory: Arc<dyn Memory>,
     started: Instant,

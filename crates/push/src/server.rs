@@ -331,6 +331,10 @@ impl Server {
         self.shared.intake.reserve()
     }
 
+    pub(crate) fn has_memory(&self) -> bool {
+        self.shared.intake.has_memory()
+    }
+
     /// Notes that a thread has panicked.
     pub(crate) fn fall(&self) {
         self.shared.intake.close();

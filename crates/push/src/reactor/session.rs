@@ -20,6 +20,7 @@ use crate::counters::count;
 use crate::engine::packet::{Handshake, Packet};
 use crate::engine::session_id::{SECRET_BYTES, SessionId};
 use crate::intake::Reservation;
+use crate::server::Server;
 use crate::socketio::encode::Frames;
 use crate::websocket::decoder::{Decoder, Message};
 use crate::websocket::frame::{Opcode, server_close_frame, server_frame};
@@ -352,7 +353,6 @@ impl Reactor {
 
     /// Has the frames of one packet written when the connection has its turn, or as soon as anything else is sent to it.
     pub(super) fn send_in_turn(&mut self, key: Key, frames: &Frames) {
-        let outbox_bytes_max = self.server.config().outbox_bytes_max;
         for frame in frames.iter() {
             let Some(connection) = self.connections.get_mut(key as usize).filter(|found| !found.is_doomed)
             else {
@@ -360,7 +360,7 @@ impl Reactor {
             };
             let waiting = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
             let can_wait = matches!(connection.transport, Transport::WebSocket(_))
-                && waiting + frame.len() <= outbox_bytes_max;
+                && may_wait(&self.server, waiting + frame.len());
             if !can_wait {
                 self.write_outbox(key);
                 self.send(key, frame);
@@ -376,7 +376,6 @@ impl Reactor {
 
     /// Sends a frame now, or puts it in the outbox if the client does not keep up.
     pub(super) fn send(&mut self, key: Key, frame: &Bytes) {
-        let outbox_bytes_max = self.server.config().outbox_bytes_max;
         let Some(connection) = self.connections.get_mut(key as usize).filter(|found| !found.is_doomed) else {
             return;
         };
@@ -400,7 +399,7 @@ impl Reactor {
             self.write_outbox(key);
         }
         let connection = &self.connections[key as usize];
-        if connection.outbox.as_ref().is_some_and(|outbox| outbox.bytes() > outbox_bytes_max) {
+        if connection.outbox.as_ref().is_some_and(|outbox| !may_wait(&self.server, outbox.bytes())) {
             count(&self.counters.slow_readers_dropped);
             self.doom(key, DisconnectReason::TooSlow);
         }
@@ -463,6 +462,15 @@ impl Reactor {
     }
 }
 
+/// Whether so much may wait for one client. All outboxes together are bounded by this only: where memory is short, those for
+/// whom most waits must go before the process does, and with it everybody.
+fn may_wait(server: &Server, bytes: usize) -> bool {
+    /// Of what may wait otherwise.
+    const SHARE_WHEN_SHORT: usize = 64;
+    let bytes_max = server.config().outbox_bytes_max;
+    bytes <= bytes_max / SHARE_WHEN_SHORT || (bytes <= bytes_max && server.has_memory())
+}
+
 /// Clients that came in one storm are not to be pinged in one storm: the first ping comes up to half an interval early,
 /// by a part of the session's name that is random, and the later ones keep the distance.
 fn first_ping_delay(interval: Tick, spread: u16) -> Tick {
@@ -495,7 +503,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::engine::application::{Message as AppMessage, SessionApplication};
-    use crate::server::Server;
 
     #[test]
     fn first_pings_are_spread_evenly_over_half_an_interval() {

@@ -365,6 +365,33 @@ fn a_reader_that_is_too_slow_is_dropped_and_the_others_hear_all() {
     wait_until("the end of the slow one", || site.sockets.counts().connections == 1);
 }
 
+#[test]
+fn without_memory_less_may_wait_for_who_does_not_read() {
+    let memory = Arc::new(Roomy(true.into()));
+    // More than this test sends: only for want of memory is anybody dropped.
+    let outbox_bytes_max = 64_000_000;
+    let (site, _heard) =
+        start(Config { outbox_bytes_max, memory: Arc::clone(&memory) as _, ..Config::default() });
+    let _slow = joined(&site, "");
+    let mut quick = joined(&site, "");
+    let text = format!("\"{}\"", "x".repeat(50_000));
+    let mut tell = || {
+        site.sockets.room("/", "room").emit("news", &[&text]);
+        assert_eq!(quick.text().len(), text.len() + r#"42["news",]"#.len());
+    };
+    // What the kernel buffers, and well above a sixty-fourth of what may wait.
+    (0..400).for_each(|_| tell());
+    assert_eq!(site.sockets.counts().slow_readers_dropped, 0);
+    memory.0.store(false, Relaxed);
+    let mut told = 0;
+    while site.sockets.counts().slow_readers_dropped == 0 {
+        tell();
+        told += 1;
+        assert!(told < 400, "nobody was dropped");
+    }
+    wait_until("the end of the slow one", || site.sockets.counts().connections == 1);
+}
+
 /// Gives every session the same secret, so that only the node tells them apart.
 struct Always(u8);
 
