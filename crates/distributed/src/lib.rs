@@ -5,6 +5,7 @@
 //! they share is [`Trust`], for TLS, and the form of news. What they promise
 //! is the ports' contract (`miaosha_app::ports`), which the suites of `testkit` hold them to.
 
+mod fall;
 mod fan_out;
 mod lateness;
 pub mod machine;

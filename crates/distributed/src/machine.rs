@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::fall::Fall;
 use crate::fan_out::{FanOut, Subscription};
 use crate::lateness::Lateness;
 
@@ -64,6 +65,7 @@ pub struct MachineBus {
     shared: Arc<Shared>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    fall: Fall,
 }
 
 struct Shared {
@@ -134,20 +136,25 @@ impl MachineBus {
             .open(with_extension(path, "v1.lock"))?;
         let (fan_out, followers) = (FanOut::new(), Arc::default());
         let shared = Arc::new(Shared { fleet, fan_out, followers, socket, lock, site });
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (tasks, stop, fall) = (TaskTracker::new(), CancellationToken::new(), Fall::default());
         let (has_joined, joined) = oneshot::channel();
         let (part, stopped) = (Arc::clone(&shared), stop.clone());
-        tasks.spawn(async move {
+        tasks.spawn(fall.watched("machine bus", async move {
             let listening = Listening(Some(listen));
             let fleet = FleetNews { listening, news: part.fleet.subscribe() };
             tokio::select! {
                 () = stopped.cancelled() => {}
                 () = part.take_part(fleet, has_joined) => {}
             }
-        });
+        }));
         // News is heard late rather than never if this is not long enough.
         let _ = timeout(JOINING_MAX, joined).await;
-        Ok(Self { shared, tasks, stop })
+        Ok(Self { shared, tasks, stop, fall })
+    }
+
+    /// Waits until the task that hears and tells has panicked, which is a defect of this crate: followers hear nothing more.
+    pub async fn fallen(&self) {
+        self.fall.noted().await;
     }
 
     /// Ends the bus: followers hear [`BusEvent::Closed`]. Another process becomes the reader if this one was. Idempotent.

@@ -46,6 +46,7 @@ use sandbox::MysqlSandboxStore;
 use script::Script;
 use server::{Server, connect_options};
 
+use crate::fall::Fall;
 use crate::tls::Trust;
 
 /// Where the database is, and how much of it one process takes.
@@ -181,6 +182,11 @@ impl Mysql {
         now.ok_or_else(|| PortError::retryable("read the clock", "no answer"))
     }
 
+    /// Waits until one of the tasks that run all along has panicked, which is a defect of this crate.
+    pub async fn fallen(&self) {
+        self.database.fall.noted().await;
+    }
+
     /// Ends what is under way, rolls back transactions that nobody commits within five seconds, and closes the
     /// connections. Calls on the stores afterwards are errors. Idempotent.
     pub async fn close(&self) {
@@ -203,8 +209,10 @@ fn start(config: &MysqlConfig, primary: &MySqlConnectOptions, replicas: &[MySqlC
         replicas: Arc::clone(&replicas),
         read_max: config.read_timeout,
         tasks: TaskTracker::new(),
+        fall: Fall::default(),
     };
     let (primary, tasks) = (database.primary.clone(), database.tasks.clone());
-    database.tasks.spawn(async move { replicas.watch(&primary, &tasks).await });
+    let watch = async move { replicas.watch(&primary, &tasks).await };
+    database.tasks.spawn(database.fall.watched("mysql replicas", watch));
     database
 }

@@ -39,6 +39,7 @@ use self::request_queue::Routes;
 pub use self::timer_queue::RabbitTimers;
 use self::timer_queue::{Ladder, Schedule, WakeUps};
 use self::topology::Topology;
+use crate::fall::Fall;
 use crate::tls::Trust;
 
 const CONFIGURE: &str = "configure RabbitMQ";
@@ -137,6 +138,7 @@ pub struct Rabbit {
     timers: Arc<RabbitTimers>,
     intake: Arc<Intake>,
     tasks: TaskTracker,
+    fall: Fall,
     stopped: CancellationToken,
     closing: CancellationToken,
     settle_limit: Duration,
@@ -193,14 +195,19 @@ impl Rabbit {
         });
         let wake_ups = WakeUps { schedule, dead_letters, woken: woken_in, stopped: stopped.clone() };
 
-        let tasks = TaskTracker::new();
+        let (tasks, fall) = (TaskTracker::new(), Fall::default());
         let close_on_drop = closing.clone().drop_guard();
         let at_once = CancellationToken::new();
         at_once.cancel();
-        let first = start(&tasks, publisher, &broker, at_once, &closing);
-        let _ =
-            start(&tasks, Arc::new(IntakeDuty(Arc::clone(&intake))), &broker, queue.wanted.clone(), &closing);
-        let _ = start(&tasks, Arc::new(wake_ups), &broker, timers.wanted.clone(), &closing);
+        let start = |duty: Arc<dyn Duty>, wanted| {
+            let first = Arc::new(FirstAttempt::default());
+            let serving = serve(duty, broker.clone(), Arc::clone(&first), wanted, closing.clone());
+            tasks.spawn(fall.watched("rabbitmq", serving));
+            first
+        };
+        let first = start(publisher, at_once);
+        let _ = start(Arc::new(IntakeDuty(Arc::clone(&intake))), queue.wanted.clone());
+        let _ = start(Arc::new(wake_ups), timers.wanted.clone());
         first.come_to_something().await.map_err(|refusal| PortError::terminal(CONFIGURE, refusal))?;
         let settle_limit = config.settle_limit;
         Ok(Self {
@@ -209,6 +216,7 @@ impl Rabbit {
             timers,
             intake,
             tasks,
+            fall,
             stopped,
             closing,
             settle_limit,
@@ -232,6 +240,11 @@ impl Rabbit {
         self.stopped.cancel();
     }
 
+    /// Waits until one of the tasks has panicked, which is a defect of this crate: what it did is done no more.
+    pub async fn fallen(&self) {
+        self.fall.noted().await;
+    }
+
     /// Stops, waits until all that was delivered is settled, at most for [`RabbitConfig::settle_limit`], and says goodbye
     /// to the broker. What is not settled by then comes again.
     pub async fn close(&self) {
@@ -246,19 +259,14 @@ impl Rabbit {
 }
 
 /// Serves a duty once it is wanted, until all is closed.
-fn start(
-    tasks: &TaskTracker,
+async fn serve(
     duty: Arc<dyn Duty>,
-    broker: &Broker,
+    broker: Broker,
+    first: Arc<FirstAttempt>,
     wanted: CancellationToken,
-    closing: &CancellationToken,
-) -> Arc<FirstAttempt> {
-    let first = Arc::new(FirstAttempt::default());
-    let (broker, closing, attempted) = (broker.clone(), closing.clone(), Arc::clone(&first));
-    tasks.spawn(async move {
-        if closing.run_until_cancelled(wanted.cancelled()).await.is_some() {
-            keep_serving(duty.as_ref(), &broker, &attempted, &closing).await;
-        }
-    });
-    first
+    closing: CancellationToken,
+) {
+    if closing.run_until_cancelled(wanted.cancelled()).await.is_some() {
+        keep_serving(duty.as_ref(), &broker, &first, &closing).await;
+    }
 }

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::fall::Fall;
 use crate::fan_out::FanOut;
 
 use bus::{LastHeard, Listener};
@@ -61,6 +62,7 @@ pub struct Redis {
 struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    fall: Fall,
 }
 
 impl Redis {
@@ -108,9 +110,9 @@ impl Redis {
             listener: Mutex::new(Some(Listener::new(target, &keys, origin, last_heard, fan_out))),
             tasks: Tasks::default(),
         };
-        redis.tasks.spawn(async move { link.keep().await });
+        redis.tasks.spawn("redis link", async move { link.keep().await });
         for sender in senders {
-            redis.tasks.spawn(sender.run());
+            redis.tasks.spawn("redis sender", sender.run());
         }
         Ok(redis)
     }
@@ -121,7 +123,7 @@ impl Redis {
         async move {
             let Some(listener) = listener else { return };
             let (is_listening, listening) = oneshot::channel();
-            tasks.spawn(listener.run(is_listening));
+            tasks.spawn("redis listener", listener.run(is_listening));
             // News is heard late rather than never if this is not long enough.
             let _ = timeout(LISTENING_MAX, listening).await;
         }
@@ -147,6 +149,11 @@ impl Redis {
         Arc::clone(&self.bus)
     }
 
+    /// Waits until one of the tasks has panicked, which is a defect of this crate: what it did is done no more.
+    pub async fn fallen(&self) {
+        self.tasks.fall.noted().await;
+    }
+
     /// Ends the bus, the connections and every task. Calls on ports afterwards are errors, news goes nowhere.
     /// Idempotent.
     pub async fn close(&self) {
@@ -159,8 +166,8 @@ impl Redis {
 }
 
 impl Tasks {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let (stop, task) = (self.stop.clone(), self.fall.watched(name, task));
         self.tracker.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -187,6 +187,20 @@ async fn who_does_not_listen_is_left_behind_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_bus_that_has_panicked_says_so() {
+    let machine = Machine::new();
+    let bus = machine.start().await;
+    assert!(timeout(Duration::ZERO, bus.fallen()).await.is_err());
+    bus.close().await;
+    assert!(timeout(Duration::ZERO, bus.fallen()).await.is_err());
+
+    let listen = Box::pin(async { panic!("as asked for by the test") });
+    let bus =
+        MachineBus::join(&machine.path(), "a site".to_owned(), machine.fleet.clone(), listen).await.unwrap();
+    timeout(AT_MOST, bus.fallen()).await.expect("it says so");
+}
+
+#[tokio::test]
 async fn a_place_that_cannot_be_is_refused_at_once() {
     let fleet = Arc::new(InProcessBus::new(1));
     for bad in ["/nowhere/reader".to_owned(), format!("/tmp/{}", "x".repeat(200))] {

@@ -56,6 +56,11 @@ async fn run(config: &Config, roles: Roles, is_demo: bool, figures: PrometheusHa
     if let Some(follower) = follower {
         tasks.spawn_while_serving("follow", follower.run());
     }
+    let watched = node.clone();
+    tasks.spawn_while_serving("engines", async move {
+        watched.fallen().await;
+        panic!("a task of an engine has panicked");
+    });
     node.ready.start();
     let push = match live {
         Some((live, teller)) => {

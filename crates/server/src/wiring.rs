@@ -167,6 +167,11 @@ impl Node {
         }
     }
 
+    /// Waits until a task of an engine has panicked.
+    pub(crate) async fn fallen(&self) {
+        self.engines.fallen().await;
+    }
+
     /// Ends the queues, once nothing more is put into them.
     pub(crate) fn stop(&self) {
         self.engines.stop();

@@ -18,6 +18,7 @@ use super::rows::Malformed;
 use super::script::{Answer, Script};
 use super::server::{Lease, Server};
 use super::transaction::HeldTransaction;
+use crate::fall::Fall;
 
 /// How long a single write may take, with waiting for a connection.
 const WRITE_MAX: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ pub(super) struct Database {
     /// How long a read may take, with waiting for a connection; but not one of a whole sale.
     pub(super) read_max: Duration,
     pub(super) tasks: TaskTracker,
+    pub(super) fall: Fall,
 }
 
 impl Database {

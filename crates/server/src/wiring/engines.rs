@@ -1,5 +1,6 @@
 //! The engines behind the ports: everything in this process, or a fleet's.
 
+use std::future::pending;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -90,6 +91,14 @@ impl Engines {
         }
     }
 
+    /// Waits until a task of an engine has panicked: what it did is done no more.
+    pub(crate) async fn fallen(&self) {
+        match self {
+            Self::Embedded(_) => pending().await,
+            Self::Distributed(distributed) => distributed.fallen().await,
+        }
+    }
+
     /// Ends the queues: whoever waits on them is told, what is under way is finished. Idempotent.
     pub(crate) fn stop(&self) {
         match self {
@@ -155,6 +164,21 @@ impl Distributed {
         let took = self.clock.now().saturating_since(asked_at);
         let ours = asked_at + took / 2;
         Ok(ours.saturating_since(theirs).max(theirs.saturating_since(ours)).saturating_sub(took / 2))
+    }
+
+    async fn fallen(&self) {
+        let machine = async {
+            match &self.machine {
+                Some(machine) => machine.fallen().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.mysql.fallen() => {}
+            () = self.redis.fallen() => {}
+            () = machine => {}
+            () = self.rabbitmq.fallen() => {}
+        }
     }
 
     async fn close(&self) {
