@@ -1,4 +1,4 @@
-//! `miaosha-load buy`: many people's buy calls of one sale.
+//! `miaosha-load buy`: many people's buy calls.
 //!
 //! Here: from flags to threads, and from their tallies to the report. Each thread runs its connections on a
 //! runtime of its own and shares nothing with the others but the schedule and a counter.
@@ -12,7 +12,7 @@ mod sender;
 mod tally;
 
 pub(crate) use answer::{Answer, AnswerBook, word_of};
-pub(crate) use call::buy_call;
+pub(crate) use call::{BuyCalls, buy_call};
 pub(crate) use retry::{is_worth_repeating, pause};
 pub(crate) use tally::{LastAnswer, SecondTally, Tally};
 
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &BuyArgs) -> anyhow::Result<Verdict> {
 
     let schedule = Schedule::new(args, tokens.len(), Instant::now());
     let run = Arc::new(Run {
-        call: buy_call(&args.url, &args.sale, &args.answer),
+        calls: BuyCalls::new(&args.url, &args.sales, &args.answer),
         tokens,
         schedule,
         timeout: args.timeout,

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Worker,
 }
 
-/// Send the buy call of one sale for many people, and count the answers.
+/// Send the buy calls of many people, and count the answers.
 ///
 /// Ends by itself: when every token is sent, after --requests, or after --duration plus at most one --timeout.
 /// Ctrl-C ends it early, with the summary; a second one at once and without.
@@ -44,9 +44,9 @@ pub(crate) struct BuyArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) url: Target,
 
-    /// The sale's id, decimal digits
-    #[arg(long, value_name = "ID", value_parser = units::parse_sale_id)]
-    pub(crate) sale: String,
+    /// The sale's id, decimal digits; repeated, the people are divided among the sales, each always in the same one
+    #[arg(long = "sale", value_name = "ID", required = true, value_parser = units::parse_sale_id)]
+    pub(crate) sales: Vec<String>,
 
     /// File of session tokens, one a line, a line a person; `-` reads them from stdin
     #[arg(long, value_name = "FILE|-")]
@@ -108,7 +108,7 @@ pub(crate) struct BuyArgs {
     pub(crate) html: Option<PathBuf>,
 }
 
-/// Hold many Socket.IO connections that watch one sale, and tell what they hear.
+/// Hold many Socket.IO connections that each watch a sale, and tell what they hear.
 ///
 /// Ends by itself: after --hold, counted from when all have connected or failed to. Ctrl-C ends it early, with the
 /// summary; a second one at once and without.
@@ -118,6 +118,10 @@ pub(crate) struct BuyArgs {
 pub(crate) struct SocketsArgs {
     #[command(flatten)]
     pub(crate) crowd: CrowdArgs,
+
+    /// The sale's id, decimal digits; repeated, the sockets take the sales in turn
+    #[arg(long = "sale", value_name = "ID", required = true, value_parser = units::parse_sale_id)]
+    pub(crate) sales: Vec<String>,
 
     /// File of session tokens, one a line; `-` reads them from stdin. Taken in turn: with fewer than sockets, people
     /// have several [default: anonymous sockets]
@@ -146,7 +150,8 @@ const BUY_EXAMPLES: &str = "Examples:
   miaosha token mint --users 1..100000 > tokens.txt
   miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt
   miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --rate 5000/s --duration 20s --json buy.json
-  miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --retry --outcomes outcomes.tsv --max-error-share 0";
+  miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --tokens tokens.txt --retry --outcomes outcomes.tsv --max-error-share 0
+  miaosha-load buy --url http://127.0.0.1:8080 --sale 1 --sale 2 --tokens tokens.txt";
 
 const SOCKETS_EXAMPLES: &str = "Examples:
   miaosha-load sockets --url http://127.0.0.1:8080 --sale 1 --count 1000 --hold 10s
@@ -169,6 +174,6 @@ mod tests {
             [BUY_EXAMPLES, SOCKETS_EXAMPLES, sale::EXAMPLES].into_iter().flat_map(str::lines).map(str::trim);
         let calls = lines.filter(|line| line.starts_with("miaosha-load"));
         let parsed: Vec<_> = calls.map(|call| Cli::try_parse_from(call.split(' ')).unwrap()).collect();
-        assert_eq!(parsed.len(), 8);
+        assert_eq!(parsed.len(), 9);
     }
 }

@@ -57,7 +57,8 @@ pub(crate) struct CrowdPlan {
     pub(crate) endpoints: Vec<Endpoint>,
     /// Own addresses to connect from, taken in turn; none leaves the choice to the system.
     pub(crate) sources: Vec<IpAddr>,
-    pub(crate) sale: String,
+    /// Taken in turn; at least one.
+    pub(crate) sales: Vec<String>,
     pub(crate) members_len: usize,
     /// The number of the first member among all crowds of a run, for taking turns.
     pub(crate) first_member: usize,
@@ -96,7 +97,8 @@ pub(crate) struct Crowd<A> {
     silence_max_ms: u32,
     buffer: Vec<u8>,
     message: Vec<u8>,
-    watch: Vec<u8>,
+    /// What is said to watch each of the sales.
+    watches: Vec<Vec<u8>>,
     /// Asked by those who watch; a question is to watch once more.
     pub(crate) questions: Option<Questions>,
     pub(crate) counts: CrowdCounts,
@@ -113,9 +115,13 @@ impl<A: Audience> Crowd<A> {
     /// are anonymous.
     pub(crate) fn new(plan: CrowdPlan, tokens: Option<Arc<Tokens>>, audience: A) -> io::Result<Self> {
         let now = Instant::now();
-        let subject = serde_json::json!({ "sale": plan.sale }).to_string();
-        let mut watch = Vec::new();
-        write_text(&["420[\"watch\",", &subject, "]"], &mut watch);
+        let watch = |sale| {
+            let subject = serde_json::json!({ "sale": sale }).to_string();
+            let mut watch = Vec::new();
+            write_text(&["420[\"watch\",", &subject, "]"], &mut watch);
+            watch
+        };
+        let watches = plan.sales.iter().map(watch).collect();
         Ok(Self {
             members: Vec::with_capacity(plan.members_len),
             plan,
@@ -128,7 +134,7 @@ impl<A: Audience> Crowd<A> {
             silence_max_ms: u32::MAX,
             buffer: vec![0; BUFFER_LEN],
             message: Vec::new(),
-            watch,
+            watches,
             questions: None,
             counts: CrowdCounts::default(),
             connect_latency: Latency::fine(),
@@ -206,10 +212,15 @@ impl<A: Audience> Crowd<A> {
         while let Some(questions) = &mut self.questions {
             let is_watching = |member: usize| self.members[member].stage == Stage::Watching;
             let Some(member) = questions.next(now, self.members.len(), is_watching) else { return };
-            if let Err(end) = send(&mut self.members[member], &self.watch) {
+            if let Err(end) = self.ask_to_watch(member) {
                 self.end(member, end, now);
             }
         }
+    }
+
+    fn ask_to_watch(&mut self, member: usize) -> Result<(), End> {
+        let sale = (self.plan.first_member + member) % self.watches.len();
+        send(&mut self.members[member], &self.watches[sale])
     }
 
     fn connect(&self, member: usize) -> io::Result<TcpStream> {
@@ -341,7 +352,7 @@ impl<A: Audience> Crowd<A> {
             }
             (Stage::Joining, Packet::Joined) => {
                 self.members[member].stage = Stage::Asking;
-                send(&mut self.members[member], &self.watch)
+                self.ask_to_watch(member)
             }
             (Stage::Joining, Packet::Refused(reason)) => Err(End::Broken(word_of_refusal(reason).into())),
             (Stage::Asking, Packet::Ack(ack)) => {

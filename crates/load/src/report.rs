@@ -22,7 +22,9 @@ use std::time::Duration;
 #[derive(Debug, Serialize)]
 pub(crate) struct BuyReport {
     pub(crate) url: String,
+    /// The first of `sales`.
     pub(crate) sale: String,
+    pub(crate) sales: Vec<String>,
     pub(crate) connections: u32,
     pub(crate) threads: u32,
     /// None for a closed loop.
@@ -127,7 +129,8 @@ impl BuyReport {
         let elapsed_s = elapsed.as_secs_f64();
         Self {
             url: args.url.to_string(),
-            sale: args.sale.clone(),
+            sale: args.sales[0].clone(),
+            sales: args.sales.clone(),
             connections: args.connections,
             threads: args.threads,
             rate_asked_per_s: args.rate,
@@ -183,7 +186,7 @@ impl BuyReport {
         let outcomes = names.iter().map(of_name).collect();
         let errors = self.errors.iter().map(|(kind, error)| ((*kind).to_owned(), error.count)).collect();
         Page {
-            title: format!("Buy requests of sale {}", self.sale),
+            title: format!("Buy requests of {}", name_sales(&self.sales)),
             summary: self.to_string(),
             counts: vec![
                 Counts {
@@ -283,7 +286,7 @@ impl SecondReport {
 impl fmt::Display for BuyReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pace = self.rate_asked_per_s.map_or("closed loop".to_owned(), |rate| format!("{rate}/s asked"));
-        writeln!(out, "sale        {} at {}", self.sale, self.url)?;
+        writeln!(out, "buying      {} at {}", name_sales(&self.sales), self.url)?;
         writeln!(out, "load        {} connections, {} threads, {pace}", self.connections, self.threads)?;
         let ended_by = match self.ended_by {
             EndedBy::Completion => "all sent",
@@ -367,6 +370,14 @@ fn sum_by<K: Ord>(book: &AnswerBook, key: impl Fn(u16, &str) -> K) -> BTreeMap<K
         *sums.entry(key(answer.http_status, &answer.word)).or_default() += answer.count;
     }
     sums
+}
+
+/// Which sales, for a line of text.
+pub(crate) fn name_sales(sales: &[String]) -> String {
+    match sales {
+        [sale] => format!("sale {sale}"),
+        sales => format!("{} sales", sales.len()),
+    }
 }
 
 /// 0 of nothing.

@@ -74,9 +74,9 @@ async fn go_through(args: &SaleArgs, people: usize, tokens: Tokens) -> anyhow::R
 
     let calls = Calls {
         buy_address,
-        buy: buy_call(&args.crowd.url, &args.crowd.sale, &args.answer),
+        buy: buy_call(&args.crowd.url, &args.sale, &args.answer),
         general_address: args.general_url.is_some().then_some(general_address),
-        look_up: SignedCall::get(general, &format!("/api/v1/sales/{}/claim", args.crowd.sale)),
+        look_up: SignedCall::get(general, &format!("/api/v1/sales/{}/claim", args.sale)),
         check_out: SignedCall::post(general, "/api/v1/checkout", &check_out_body()),
         has_new_connections: args.new_connections,
         timeout: args.timeout,
@@ -124,12 +124,12 @@ async fn look_at_sale(
         server_time: String,
     }
     let mut request = Vec::new();
-    SignedCall::get(general, &format!("/api/v1/sales/{}", args.crowd.sale)).write(token, &mut request);
+    SignedCall::get(general, &format!("/api/v1/sales/{}", args.sale)).write(token, &mut request);
     let asked = Instant::now();
     let answer = Client::new(TcpDial { address, source: None }).exchange(&request, args.timeout).await;
     let answer = answer.map_err(|failure| anyhow!("{general} does not answer: {}", failure.kind.name()))?;
     if answer.http_status != 200 {
-        bail!("{general} answers {} when asked for sale {}", answer.http_status, args.crowd.sale);
+        bail!("{general} answers {} when asked for sale {}", answer.http_status, args.sale);
     }
     let page: Page =
         serde_json::from_slice(&answer.body).context("the sale's page is not as the contract says")?;
@@ -162,13 +162,19 @@ fn plan_tasks(
     let kinds = 1 + usize::from(calls.general_address.is_some());
     let processes_at_least =
         args.crowd.processes.map_or(people.div_ceil(MEMBERS_MAX), |processes| processes as usize);
-    let plans = plan_crowds(&args.crowd, people, connections.div_ceil(processes_at_least) * kinds)?;
+    let plans = plan_crowds(
+        &args.crowd,
+        std::slice::from_ref(&args.sale),
+        people,
+        connections.div_ceil(processes_at_least) * kinds,
+    )?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
     let payers_per_mille = (args.pay * 1000.0).round() as usize;
     let connections = shares(connections.max(plans.len()), plans.len());
     let task = |((share, crowd), connections): (_, Share)| {
         let (calls, connections) = (calls.clone(), connections.len);
-        let task = SaleTask { crowd, calls, connections, opening_us, payers_per_mille };
+        let sale = args.sale.clone();
+        let task = SaleTask { crowd, sale, calls, connections, opening_us, payers_per_mille };
         (share, Task::Sale(Box::new(task)))
     };
     Ok(plans.into_iter().zip(connections).map(task).collect())

@@ -1,4 +1,4 @@
-//! `miaosha-load sockets`: very many sockets that watch one sale.
+//! `miaosha-load sockets`: very many sockets that each watch a sale.
 //!
 //! Here: the parent, from flags to the report. The sockets are held by worker processes.
 //! Read next: `fleet` (the processes), `sockets/worker.rs` (one of them), `crowd` (its sockets), `sockets/report.rs`.
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &SocketsArgs) -> anyhow::Result<Verdict> {
     let tokens = args.tokens.as_deref().map(Tokens::read).transpose()?;
     let json_file = args.crowd.json.as_deref().map(create).transpose()?;
     let html_file = args.crowd.html.as_deref().map(create).transpose()?;
-    let plans = plan_crowds(&args.crowd, args.count as usize, 0)?;
+    let plans = plan_crowds(&args.crowd, &args.sales, args.count as usize, 0)?;
     let ask_rate_per_s = args.ask_rate.map(|rate| rate / approximate(plans.len() as u64));
     let task = |crowd| Task::Sockets(SocketsTask { crowd, expect: args.expect.clone(), ask_rate_per_s });
     let tasks = plans.into_iter().map(|(share, crowd)| (share, task(crowd))).collect();

@@ -2,6 +2,22 @@
 
 use crate::http::{SignedCall, Target};
 
+/// The buy calls of one or several sales, among which people are divided.
+#[derive(Debug)]
+pub(crate) struct BuyCalls(Vec<SignedCall>);
+
+impl BuyCalls {
+    /// `sales` are not empty.
+    pub(crate) fn new(target: &Target, sales: &[String], answer: &str) -> Self {
+        Self(sales.iter().map(|sale| buy_call(target, sale, answer)).collect())
+    }
+
+    /// That of the person with the token of this index.
+    pub(crate) fn of(&self, token: usize) -> &SignedCall {
+        &self.0[token % self.0.len()]
+    }
+}
+
 /// The buy call of one sale with one answer.
 pub(crate) fn buy_call(target: &Target, sale: &str, answer: &str) -> SignedCall {
     let body = serde_json::json!({ "answer": answer });

@@ -4,10 +4,11 @@
 //! never run at the same time, and none holds a borrow while it waits.
 
 use super::answer::word_of;
+use super::call::BuyCalls;
 use super::retry::{RetryQueue, is_worth_repeating, pause};
 use super::schedule::{Attempt, Schedule, TIMER_STEP};
 use super::tally::Tally;
-use crate::http::{Client, Dial, Failure, Response, SignedCall};
+use crate::http::{Client, Dial, Failure, Response};
 use crate::tokens::Tokens;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 /// What all threads of a run share.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) call: SignedCall,
+    pub(crate) calls: BuyCalls,
     pub(crate) tokens: Tokens,
     pub(crate) schedule: Schedule,
     /// Longest time for one request, connecting included.
@@ -138,7 +139,8 @@ impl<D: Dial> Sender<D> {
         let origin = attempt.latency_origin(Instant::now(), waited);
         let waiting_since = *attempt.waiting_since.get_or_insert(origin);
         attempt.tries += 1;
-        self.run.call.write(self.run.tokens.get(attempt.token), &mut self.request);
+        let call = self.run.calls.of(attempt.token);
+        call.write(self.run.tokens.get(attempt.token), &mut self.request);
         self.tally.borrow_mut().sent(attempt.tries, origin - self.run.schedule.start());
         let result = self.client.exchange(&self.request, self.run.timeout).await;
         let now = Instant::now();

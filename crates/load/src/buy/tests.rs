@@ -29,6 +29,7 @@ enum Reaction {
 struct Seen {
     at: Instant,
     token: usize,
+    sale: usize,
     connection: usize,
 }
 
@@ -64,7 +65,8 @@ impl Site {
             }
             received.clear();
             let token = text.split("Bearer token-").nth(1).unwrap().split('\r').next().unwrap();
-            let seen = Seen { at: Instant::now(), token: token.parse().unwrap(), connection };
+            let sale = text.split("/sales/").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+            let seen = Seen { at: Instant::now(), token: token.parse().unwrap(), sale, connection };
             let number = self.seen.borrow().len();
             self.seen.borrow_mut().push(seen.clone());
             match (self.react)(&seen, number) {
@@ -103,7 +105,7 @@ fn run_until(
     runtime.block_on(async {
         let lines: Vec<String> = (0..tokens_len).map(|index| format!("token-{index}")).collect();
         let run = Arc::new(Run {
-            call: buy_call(&args.url, &args.sale, &args.answer),
+            calls: BuyCalls::new(&args.url, &args.sales, &args.answer),
             tokens: Tokens::parse(lines.join("\n")).unwrap(),
             schedule: Schedule::new(&args, tokens_len, Instant::now()),
             timeout: args.timeout,
@@ -161,6 +163,15 @@ fn every_token_is_sent_as_often_as_asked_over_connections_that_stay() {
         assert_eq!(seen.iter().filter(|seen| seen.token == token).count(), 3);
     }
     assert_eq!((tally.requests, count_of(&tally, "queued"), tally.traffic.connections_opened), (30, 30, 4));
+}
+
+#[test]
+fn people_are_divided_among_sales_and_each_stays_with_one() {
+    // The first is sale 1.
+    let flags = "--sale 2 --sale 3 --repeat 2 --retry --connections 3";
+    let (_, seen) = run(flags, 9, |_, number| Reaction::Answer(if number < 5 { OVERLOADED } else { QUEUED }));
+    assert_eq!(seen.len(), 9 * 2 + 5);
+    assert!(seen.iter().all(|seen| seen.sale == seen.token % 3 + 1), "{seen:?}");
 }
 
 #[test]

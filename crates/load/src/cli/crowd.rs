@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Which site, which sale, and how to connect.
+/// Which site, and how to connect.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CrowdArgs {
     /// The site's root, such as `http://127.0.0.1:8080`; plain HTTP only
@@ -17,10 +17,6 @@ pub(crate) struct CrowdArgs {
     /// Where the sockets go, if that is elsewhere; repeat it to take several in turn
     #[arg(long, value_name = "URL")]
     pub(crate) push_url: Vec<Target>,
-
-    /// The sale's id, decimal digits
-    #[arg(long, value_name = "ID", value_parser = units::parse_sale_id)]
-    pub(crate) sale: String,
 
     /// Processes to hold the sockets, at most 19,000 each [default: as few as can hold them]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -18,6 +18,10 @@ pub(crate) struct SaleArgs {
     #[command(flatten)]
     pub(crate) crowd: CrowdArgs,
 
+    /// The sale's id, decimal digits
+    #[arg(long, value_name = "ID", value_parser = units::parse_sale_id)]
+    pub(crate) sale: String,
+
     /// File of session tokens, one a line, a line a person; `-` reads them from stdin
     #[arg(long, value_name = "FILE|-")]
     pub(crate) tokens: PathBuf,

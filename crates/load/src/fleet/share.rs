@@ -32,10 +32,11 @@ pub(crate) fn shares(count: usize, parts: usize) -> Vec<Share> {
     (0..parts).map(share).collect()
 }
 
-/// One plan for each process, for `count` sockets together; each process also opens `further_files` besides. An
+/// One plan for each process, for `count` sockets together that watch one of `sales` each; each process also opens `further_files` besides. An
 /// error says what to change: more processes, more open files, or more source addresses.
 pub(crate) fn plan_crowds(
     args: &CrowdArgs,
+    sales: &[String],
     count: usize,
     further_files: usize,
 ) -> anyhow::Result<Vec<(Share, CrowdPlan)>> {
@@ -78,7 +79,7 @@ pub(crate) fn plan_crowds(
         core: number.checked_rem(cores.len()).map(|turn| cores[turn]),
         endpoints: own_endpoints(&endpoints, number, turns),
         sources: sources.clone(),
-        sale: args.sale.clone(),
+        sales: sales.to_vec(),
         members_len: share.len,
         first_member: share.first,
         connect_rate_per_s: args.connect_rate / approximate(processes),

@@ -47,13 +47,14 @@ pub(super) struct Listening {
 /// Starts the thread.
 pub(super) fn listen(
     plan: CrowdPlan,
+    sale: String,
     tokens: Arc<Tokens>,
     is_stopped: Arc<AtomicBool>,
 ) -> anyhow::Result<Listening> {
     let (news, receiver) = mpsc::unbounded_channel();
     let shared = Arc::new(Mutex::new(CrowdCounts::default()));
     let counts = Arc::clone(&shared);
-    let ears = Ears { sale: plan.sale.clone(), heard: Vec::new() };
+    let ears = Ears { sale, heard: Vec::new() };
     let listen = move || {
         let mut crowd = Crowd::new(plan, Some(tokens), ears).context("cannot start a reactor")?;
         let mut next_counts = Instant::now();

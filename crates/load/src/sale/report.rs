@@ -84,7 +84,7 @@ impl SaleReport {
         }
         Self {
             url: args.crowd.url.to_string(),
-            sale: args.crowd.sale.clone(),
+            sale: args.sale.clone(),
             people: tally.people,
             processes,
             connections: args.connections,

@@ -27,6 +27,7 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SaleTask {
     pub(crate) crowd: CrowdPlan,
+    pub(super) sale: String,
     pub(super) calls: Calls,
     pub(super) connections: usize,
     /// When the sale opens, in microseconds since the Unix epoch.
@@ -63,7 +64,7 @@ pub(crate) fn work(task: SaleTask, tokens: Option<Tokens>, orders: Orders) -> an
     let office = Rc::new(RefCell::new(Office::new(task.crowd.members_len, pays, opening)));
     let sources = task.crowd.sources.clone();
     let Listening { thread, news, counts } =
-        ears::listen(task.crowd, Arc::clone(&tokens), Arc::clone(&is_stopped))?;
+        ears::listen(task.crowd, task.sale, Arc::clone(&tokens), Arc::clone(&is_stopped))?;
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let calls = Rc::new(task.calls);

@@ -7,7 +7,7 @@ use crate::crowd::{CrowdCounts, CrowdMoment, QuestionTally, QuestionsSecond};
 use crate::html::{Counts, Line, Page, Plot};
 use crate::latency::{Latency, LatencyReport, LatencySeconds};
 use crate::memory::MemoryReport;
-use crate::report::{EndedBy, Verdict, approximate, latency_lines, share, write_latency};
+use crate::report::{EndedBy, Verdict, approximate, latency_lines, name_sales, share, write_latency};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,9 @@ use std::time::Duration;
 #[derive(Debug, Serialize)]
 pub(crate) struct SocketsReport {
     pub(crate) urls: Vec<String>,
+    /// The first of `sales`.
     pub(crate) sale: String,
+    pub(crate) sales: Vec<String>,
     /// Sockets asked for.
     pub(crate) count: u32,
     pub(crate) processes: usize,
@@ -90,7 +92,8 @@ impl SocketsReport {
         let connect_rate_per_s = share(counts.connected * 1_000_000, connecting_us);
         Self {
             urls: args.crowd.socket_urls().iter().map(ToString::to_string).collect(),
-            sale: args.crowd.sale.clone(),
+            sale: args.sales[0].clone(),
+            sales: args.sales.clone(),
             count: args.count,
             processes,
             connect_rate_asked_per_s: args.crowd.connect_rate,
@@ -138,7 +141,7 @@ impl SocketsReport {
             Line { name: format!("{} ({})", broadcast.name, broadcast.occurrence), points }
         };
         Page {
-            title: format!("Sockets of sale {}", self.sale),
+            title: format!("Sockets of {}", name_sales(&self.sales)),
             summary: self.to_string(),
             counts: vec![Counts { title: "Sockets", rows: endings }],
             plots: vec![
@@ -173,7 +176,7 @@ impl SocketsReport {
 
 impl fmt::Display for SocketsReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "sale        {} at {}", self.sale, self.urls.join(", "))?;
+        writeln!(out, "watching    {} at {}", name_sales(&self.sales), self.urls.join(", "))?;
         let ended_by = if self.ended_by == EndedBy::Interrupt { "interrupted" } else { "held to the end" };
         writeln!(out, "elapsed     {:.2} s, {ended_by}", self.elapsed_s)?;
         let counts = &self.counts;

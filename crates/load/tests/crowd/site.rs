@@ -24,8 +24,14 @@ pub(crate) struct Site {
     answer: Arc<Answer>,
 }
 
-/// A socket that has watched the sale: its person's token, and what is to be said to it.
-type Watcher = (String, Sender<Message>);
+/// A socket that has watched a sale.
+struct Watcher {
+    /// Its person's.
+    token: String,
+    sale: String,
+    /// What is to be said to it.
+    words: Sender<Message>,
+}
 
 /// From a person's token (empty if there is none) and the head and body of a request to an HTTP status and a body.
 /// A request for a WebSocket goes through if the status is 101.
@@ -54,17 +60,25 @@ impl Site {
 
     /// Says it to the sockets of that person, or to all if there is no token.
     pub(crate) fn say(&self, token: Option<&str>, text: &str) {
-        for (owner, socket) in &*self.sockets.lock().unwrap() {
-            if token.is_none_or(|token| token == owner) {
+        for socket in &*self.sockets.lock().unwrap() {
+            if token.is_none_or(|token| token == socket.token) {
                 // It may have gone.
-                let _ = socket.send(Message::text(text));
+                let _ = socket.words.send(Message::text(text));
             }
         }
     }
 
-    /// How many sockets have watched the sale.
+    /// How many sockets have watched a sale.
     pub(crate) fn watching(&self) -> usize {
         self.sockets.lock().unwrap().len()
+    }
+
+    /// What they have watched, in order.
+    pub(crate) fn sales(&self) -> Vec<String> {
+        let mut sales: Vec<_> =
+            self.sockets.lock().unwrap().iter().map(|socket| socket.sale.clone()).collect();
+        sales.sort_unstable();
+        sales
     }
 
     /// How many pings were answered.
@@ -79,8 +93,8 @@ impl Site {
 
     /// Closes the first so many sockets that watch.
     pub(crate) fn close(&self, count: usize) {
-        for (_, socket) in self.sockets.lock().unwrap().iter().take(count) {
-            let _ = socket.send(Message::Close(None));
+        for socket in self.sockets.lock().unwrap().iter().take(count) {
+            let _ = socket.words.send(Message::Close(None));
         }
     }
 
@@ -129,10 +143,14 @@ impl Site {
         }
         socket.send(Message::text(r#"40{"sid":"b"}"#)).unwrap();
         socket.send(Message::text(r#"42["clock",{"now":"2027-01-15T14:00:00.000Z","sales":[]}]"#)).unwrap();
-        assert_eq!(socket.read().unwrap(), Message::text(r#"420["watch",{"sale":"7"}]"#));
+        let watch = socket.read().unwrap().into_text().unwrap().to_string();
+        let sale =
+            watch.strip_prefix(r#"420["watch",{"sale":""#).and_then(|rest| rest.strip_suffix(r#""}]"#));
+        let sale = sale.unwrap().to_owned();
+        let scheduled = format!(r#"430[{{"sale":"{sale}","state":"scheduled"}}]"#);
         let (sender, words) = channel();
-        self.sockets.lock().unwrap().push((token, sender));
-        socket.send(Message::text(r#"430[{"sale":"7","state":"scheduled"}]"#)).unwrap();
+        self.sockets.lock().unwrap().push(Watcher { token, sale, words: sender });
+        socket.send(Message::text(scheduled)).unwrap();
         socket.get_ref().set_read_timeout(Some(TURN)).unwrap();
         loop {
             while let Ok(word) = words.try_recv() {

@@ -61,6 +61,18 @@ fn every_socket_of_every_process_hears_the_opening_and_answers_pings() {
 }
 
 #[test]
+fn sockets_take_the_sales_in_turn_and_each_asks_for_its_own() {
+    let site = Site::start(|_, _, _| (101, String::new()));
+    let directory = tempfile::tempdir().unwrap();
+    let flags = ["--sale", "8", "--sale", "9", "--count", "7", "--processes", "2", "--hold", "10ms"];
+    let output = sockets(&site, directory.path(), &flags).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(site.sales(), ["7", "7", "7", "8", "8", "9", "9"]);
+    let report = report(directory.path());
+    assert_eq!((&report["sale"], &report["sales"]), (&"7".into(), &serde_json::json!(["7", "8", "9"])));
+}
+
+#[test]
 fn who_is_refused_or_lost_is_counted_by_the_reason_and_the_expectation_fails() {
     let asked = AtomicUsize::new(0);
     let site = Site::start(move |_, _, _| {
