@@ -20,7 +20,8 @@ const SOCKETS_PER_SOURCE: u32 = 10_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Crowd<'a> {
     pub(crate) urls: &'a [String],
-    pub(crate) sale: &'a str,
+    /// The sockets watch these in turn.
+    pub(crate) sales: &'a [String],
     /// Whether each process is bound to a core, as the servers are.
     pub(crate) pin: bool,
     /// Each socket signs in with one of its own.
@@ -78,12 +79,20 @@ pub(crate) struct Latency {
 /// An event that many heard.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Broadcast {
-    pub(crate) name: String,
-    pub(crate) heard: u64,
+    name: String,
+    heard: u64,
     /// From the first receipt.
-    pub(crate) since_first: Latency,
+    since_first: Latency,
     /// From the moment at which the sale opens to the first receipt, of an opening.
-    pub(crate) first_after_start_us: Option<i64>,
+    first_after_start_us: Option<i64>,
+}
+
+/// That sales opened, as all sockets heard it, each of its own. Times are from the moment at which they did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Openings {
+    pub(crate) heard: u64,
+    pub(crate) first_us: i64,
+    pub(crate) last_us: i64,
 }
 
 /// The memory of the servers together, before the first connection and at the end.
@@ -113,12 +122,11 @@ pub(crate) struct QuestionsSecond {
 impl Crowd<'_> {
     /// Begins to connect.
     pub(crate) fn start(&self) -> anyhow::Result<Running<Sockets>> {
-        let mut arguments = vec!["sockets".to_owned(), "--sale".to_owned(), self.sale.to_owned()];
+        let mut arguments = vec!["sockets".to_owned()];
         let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         add("--url", self.urls.first().context("nowhere to connect to")?.clone());
-        for url in self.urls {
-            add("--push-url", url.clone());
-        }
+        self.urls.iter().for_each(|url| add("--push-url", url.clone()));
+        self.sales.iter().for_each(|sale| add("--sale", sale.clone()));
         add("--tokens", self.tokens.display().to_string());
         add("--count", self.count.to_string());
         add("--connect-rate", format!("{}/s", self.rate));
@@ -146,10 +154,19 @@ impl Crowd<'_> {
 }
 
 impl Sockets {
-    /// The opening, if anybody heard it.
-    pub(crate) fn opening(&self) -> Option<&Broadcast> {
-        let mut sales = self.broadcasts.iter().filter(|broadcast| broadcast.name == "sale");
-        sales.find(|broadcast| broadcast.first_after_start_us.is_some())
+    /// The openings of all sales, if anybody heard of one.
+    pub(crate) fn openings(&self) -> Option<Openings> {
+        let sales = self.broadcasts.iter().filter(|broadcast| broadcast.name == "sale");
+        let each = sales.filter_map(|broadcast| {
+            let first_us = broadcast.first_after_start_us?;
+            let last_us = first_us + i64::try_from(broadcast.since_first.max_us).unwrap_or(i64::MAX);
+            Some(Openings { heard: broadcast.heard, first_us, last_us })
+        });
+        each.reduce(|all, one| Openings {
+            heard: all.heard + one.heard,
+            first_us: all.first_us.min(one.first_us),
+            last_us: all.last_us.max(one.last_us),
+        })
     }
 
     /// An error unless all of `count` connected and stayed.
@@ -163,20 +180,15 @@ impl Sockets {
     }
 }
 
-impl Broadcast {
-    /// From the moment at which the sale opens to the first receipt, in milliseconds.
+impl Openings {
+    #[expect(clippy::cast_precision_loss, reason = "seconds, in microseconds")]
     pub(crate) fn first_ms(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "seconds, in microseconds")]
-        let first_us = self.first_after_start_us.unwrap_or_default() as f64;
-        first_us / 1_000.0
+        self.first_us as f64 / 1_000.0
     }
 
-    /// From the moment at which the sale opens until the last has heard it, in microseconds.
-    pub(crate) fn opening_us(&self) -> f64 {
-        let first = self.first_after_start_us.unwrap_or_default();
-        #[expect(clippy::cast_precision_loss, reason = "seconds, in microseconds")]
-        let span_us = (first + i64::try_from(self.since_first.max_us).unwrap_or(i64::MAX)) as f64;
-        span_us
+    #[expect(clippy::cast_precision_loss, reason = "seconds, in microseconds")]
+    pub(crate) fn last_us(&self) -> f64 {
+        self.last_us as f64
     }
 }
 

@@ -101,7 +101,7 @@ fn hold(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Run> {
     let crowd = Crowd {
         urls: &urls,
         pin: stage.is_pinned(),
-        sale: &sale,
+        sales: &[sale],
         tokens: &tokens,
         count,
         rate: pace.rate(),
@@ -110,7 +110,7 @@ fn hold(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Run> {
         ask_rate: None,
     };
     let sockets = crowd.hold()?;
-    let opening_us = all_heard(&sockets, count)?.opening_us();
+    let opening_us = all_heard(&sockets, count)?.last_us();
     let memory = sockets.server_memory.clone().context("a push process has ended")?;
     Ok(Run { sockets, memory, opening_us })
 }

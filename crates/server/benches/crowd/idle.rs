@@ -94,7 +94,7 @@ fn run_once(
     idle: Duration,
 ) -> anyhow::Result<Vec<MemoryGrowth>> {
     stage.restart_push()?;
-    let sale = stage.plan_sale(&Offer::to_hear_of(Duration::from_hours(1)))?;
+    let sales = [stage.plan_sale(&Offer::to_hear_of(Duration::from_hours(1)))?];
     let peers = kinds.iter().map(|kind| Peer::start(*kind)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut servers = vec![(stage.push_urls(), stage.push_processes())];
     servers.extend(peers.iter().map(|peer| (vec![peer.url()], vec![peer.process()])));
@@ -106,7 +106,7 @@ fn run_once(
         Crowd {
             urls,
             pin: false,
-            sale: &sale,
+            sales: &sales,
             tokens: &tokens,
             count,
             rate: CONNECT_RATE,

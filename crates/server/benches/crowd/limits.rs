@@ -126,7 +126,7 @@ fn fill(limit_mib: u32, cores: Option<u16>, pace: &Pace) -> anyhow::Result<Row> 
     let crowd = Crowd {
         urls: &urls,
         pin: false,
-        sale: &sale,
+        sales: &[sale],
         tokens: &tokens,
         count: asked,
         rate: pace.rate(),
@@ -135,7 +135,7 @@ fn fill(limit_mib: u32, cores: Option<u16>, pace: &Pace) -> anyhow::Result<Row> 
         ask_rate: None,
     };
     let report = crowd.hold()?;
-    let opening = report.opening().context("nobody heard the opening")?;
+    let opening = report.openings().context("nobody heard the opening")?;
     let Counts { connected, refused, failed, lost } = &report.counts;
     let full = refused.get("503").copied().unwrap_or_default();
     let lost = lost.values().sum::<u64>();

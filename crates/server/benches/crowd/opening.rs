@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde::Serialize;
 
-use crate::generator::{Broadcast, Crowd, Sockets};
+use crate::generator::{Crowd, Openings, Sockets};
 use crate::peers::{Peer, PeerKind};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
@@ -20,8 +20,10 @@ use crate::{Common, memory};
 
 const AIM_US: f64 = 8.0;
 const QUICK_COUNT: u32 = 5_000;
+/// The most that planning a sale takes.
+const PLANNING: Duration = Duration::from_millis(300);
 /// At this rate each of them took everybody in, also on the slower of the machines seen; it is in no figure.
-const PEER_CONNECT_RATE_MAX: u32 = 1_000;
+pub(crate) const PEER_CONNECT_RATE_MAX: u32 = 1_000;
 
 /// Measure the opening broadcast; where one process holds the crowd, with socketioxide, the
 /// socket.io of Node and a bare loop of writes beside it.
@@ -32,6 +34,9 @@ pub(crate) struct Options {
     /// Sockets, on as few push processes as can hold them
     #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     count: u32,
+    /// Sales that open at the same moment; the sockets watch them in turn
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    sales: u16,
     #[command(flatten)]
     pace: Pace,
     /// Leave the peers out
@@ -51,6 +56,7 @@ pub(crate) struct Pace {
 #[derive(Debug, Serialize)]
 pub(crate) struct Opening {
     count: u32,
+    sales: usize,
     /// This project's first.
     servers: Vec<Server>,
 }
@@ -105,32 +111,38 @@ impl Pace {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<Opening> {
     let count = options.common.size(options.count, QUICK_COUNT);
-    let kinds = if options.no_peers || count > SOCKETS_PER_PROCESS { &[][..] } else { &PeerKind::ALL };
+    let kinds = match options {
+        _ if options.no_peers || count > SOCKETS_PER_PROCESS => &[][..],
+        Options { sales: 1, .. } => &PeerKind::ALL,
+        // A loop of writes knows of one.
+        _ => &PeerKind::LIBRARIES,
+    };
     require_memory(count)?;
     let stage = Stage::set(&Needs::of(count)?)?;
     let pace_of_peers = options.pace.for_peers();
-    let mut heard: Vec<Vec<Broadcast>> = Vec::new();
+    let sales = usize::from(options.sales);
+    let mut heard: Vec<Vec<Openings>> = Vec::new();
     for number in 1..=options.common.runs() {
         eprintln!("crowd: opening, run {number}");
-        let mut run = vec![open_ours(&stage, &options.pace, count)?];
+        let mut run = vec![open_ours(&stage, &options.pace, count, sales)?];
         for kind in kinds {
-            run.push(open_peers(&stage, *kind, &pace_of_peers, count)?);
+            run.push(open_peers(&stage, *kind, &pace_of_peers, count, sales)?);
         }
         heard.push(run);
     }
     let names = std::iter::once("miaosha").chain(kinds.iter().map(|kind| kind.name()));
     let servers = names.enumerate().map(|(place, name)| {
-        let of = |figure: fn(&Broadcast) -> f64| Spread::of(heard.iter().map(|run| figure(&run[place])));
-        let us_per_socket = |broadcast: &Broadcast| broadcast.opening_us() / f64::from(count);
+        let of = |figure: fn(&Openings) -> f64| Spread::of(heard.iter().map(|run| figure(&run[place])));
+        let us_per_socket = |openings: &Openings| openings.last_us() / f64::from(count);
         Server {
             name,
             processes: if place == 0 { stage.push_processes().len() } else { 1 },
             us_per_socket: Spread::of(heard.iter().map(|run| us_per_socket(&run[place]))),
-            first_ms: of(Broadcast::first_ms),
-            last_ms: of(|broadcast| broadcast.opening_us() / 1_000.0),
+            first_ms: of(Openings::first_ms),
+            last_ms: of(|openings| openings.last_us() / 1_000.0),
         }
     });
-    Ok(Opening { count, servers: servers.collect() })
+    Ok(Opening { count, sales, servers: servers.collect() })
 }
 
 /// An error if both ends of so many sockets would not fit into this machine.
@@ -143,17 +155,18 @@ pub(crate) fn require_memory(count: u32) -> anyhow::Result<()> {
 }
 
 /// The crowd hears the opening of a sale of this site.
-fn open_ours(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Broadcast> {
+fn open_ours(stage: &Stage, pace: &Pace, count: u32, sales: usize) -> anyhow::Result<Openings> {
     let (urls, servers, tokens) = (stage.push_urls(), stage.push_processes(), stage.tokens());
-    let sale = stage.plan_sale(&Offer::to_hear_of(pace.until_opening(count)))?;
+    let planning = PLANNING * u32::try_from(sales)?;
+    let sales = stage.plan_sales(sales, &Offer::to_hear_of(planning + pace.until_opening(count)))?;
     let crowd = Crowd {
         urls: &urls,
         pin: stage.is_pinned(),
-        sale: &sale,
+        sales: &sales,
         tokens: &tokens,
         count,
         rate: pace.rate(),
-        hold: pace.hold(count),
+        hold: planning + pace.hold(count),
         servers: &servers,
         ask_rate: None,
     };
@@ -161,13 +174,21 @@ fn open_ours(stage: &Stage, pace: &Pace, count: u32) -> anyhow::Result<Broadcast
 }
 
 /// The same crowd on the server of somebody else, in which the sale of that name is a room.
-fn open_peers(stage: &Stage, kind: PeerKind, pace: &Pace, count: u32) -> anyhow::Result<Broadcast> {
+fn open_peers(
+    stage: &Stage,
+    kind: PeerKind,
+    pace: &Pace,
+    count: u32,
+    sales: usize,
+) -> anyhow::Result<Openings> {
+    let sales: Vec<String> = (1..=sales).map(|sale| sale.to_string()).collect();
+
     let mut peer = Peer::start(kind)?;
     let (urls, servers, tokens) = (vec![peer.url()], vec![peer.process()], stage.tokens());
     let crowd = Crowd {
         urls: &urls,
         pin: false,
-        sale: "1",
+        sales: &sales,
         tokens: &tokens,
         count,
         rate: pace.rate(),
@@ -179,20 +200,22 @@ fn open_peers(stage: &Stage, kind: PeerKind, pace: &Pace, count: u32) -> anyhow:
     let running = crowd.start()?;
     std::thread::sleep(opens_at.saturating_duration_since(Instant::now()));
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-    peer.broadcast(&format!(r#"{{"sale":"1","state":"open","starts_at":"{now}"}}"#))?;
+    for sale in &sales {
+        peer.broadcast(&format!(r#"{{"sale":"{sale}","state":"open","starts_at":"{now}"}}"#))?;
+    }
     all_heard(&running.finish()?, count).with_context(|| kind.name())
 }
 
 /// The opening, which every one of `count` must have heard.
-pub(crate) fn all_heard(sockets: &Sockets, count: u32) -> anyhow::Result<Broadcast> {
+pub(crate) fn all_heard(sockets: &Sockets, count: u32) -> anyhow::Result<Openings> {
     sockets.require_all(count)?;
-    let opening = sockets.opening().context("nobody heard the opening")?;
+    let openings = sockets.openings().context("nobody heard the opening")?;
     ensure!(
-        opening.heard == u64::from(count),
+        openings.heard == u64::from(count),
         "{} of {count} heard the opening: did it come before all were connected? Try a lower --connect-rate",
-        opening.heard
+        openings.heard
     );
-    Ok(opening.clone())
+    Ok(openings)
 }
 
 impl Report for Opening {
@@ -205,8 +228,8 @@ impl fmt::Display for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} sockets hear that their sale opens; times from the moment at which it does",
-            self.count
+            "{} sockets hear that their sale opens, {} sales at once; times from the moment at which they do",
+            self.count, self.sales
         )?;
         for Server { name, processes, us_per_socket, first_ms, last_ms } in &self.servers {
             writeln!(

@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::Common;
 use crate::machine::Machine;
+use crate::usage::{Process, Reading};
+
+/// More than this share of a core, in percent, by others, and the figures are not those of this site.
+const OTHERS_MAX: f64 = 10.0;
 
 /// What a subcommand comes to.
 pub(crate) trait Report: Serialize + Display {
@@ -16,9 +20,10 @@ pub(crate) trait Report: Serialize + Display {
     fn reaches_aim(&self) -> bool;
 }
 
-/// Where the report goes.
+/// Where the report goes, and what this machine had used before.
 pub(crate) struct Output {
     json: Option<File>,
+    before: Reading,
 }
 
 #[derive(Serialize)]
@@ -27,6 +32,8 @@ struct Document<'a, R> {
     runs: u32,
     is_quick: bool,
     reaches_aim: bool,
+    /// By other processes than this program and those that it started, of a core in percent, on average.
+    others: f64,
     #[serde(flatten)]
     report: &'a R,
 }
@@ -35,13 +42,16 @@ impl Output {
     pub(crate) fn open(json: Option<&Path>) -> anyhow::Result<Self> {
         let open =
             |path: &Path| File::create(path).with_context(|| format!("cannot write to {}", path.display()));
-        Ok(Self { json: json.map(open).transpose()? })
+        Ok(Self { json: json.map(open).transpose()?, before: read()? })
     }
 
-    /// The text on stdout, and the JSON where it was asked for.
+    /// The text on stdout, and the JSON where it was asked for. All that this program started has ended.
     pub(crate) fn write<R: Report>(self, common: &Common, report: &R) -> anyhow::Result<()> {
         let machine = Machine::here();
         print!("{report}");
+        let others = read()?.since(&self.before).others;
+        let noise = if others > OTHERS_MAX { ": not a quiet machine, so this means little" } else { "" };
+        println!("others used {others:.0} % of a core{noise}");
         println!("{machine}");
         let Some(file) = self.json else { return Ok(()) };
         let document = Document {
@@ -49,6 +59,7 @@ impl Output {
             runs: common.runs(),
             is_quick: common.quick,
             reaches_aim: report.reaches_aim(),
+            others,
             report,
         };
         serde_json::to_writer_pretty(file, &document).context("cannot write the JSON report")
@@ -58,4 +69,8 @@ impl Output {
 /// For the end of a text.
 pub(crate) fn verdict(report: &impl Report) -> &'static str {
     if report.reaches_aim() { "reached" } else { "missed" }
+}
+
+fn read() -> anyhow::Result<Reading> {
+    Reading::take(&[Process { name: "benchmark", id: std::process::id() }])
 }

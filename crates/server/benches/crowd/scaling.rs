@@ -135,7 +135,7 @@ fn hear_opening(stage: &Stage, pace: &Pace, people: u32) -> anyhow::Result<Socke
     let crowd = Crowd {
         urls: &stage.push_urls(),
         pin: false,
-        sale: &sale,
+        sales: &[sale],
         tokens: &stage.tokens(),
         count: people,
         rate: pace.rate(),
@@ -148,7 +148,7 @@ fn hear_opening(stage: &Stage, pace: &Pace, people: u32) -> anyhow::Result<Socke
 
 /// Sockets told a second.
 fn told(sockets: &Sockets, people: u32) -> anyhow::Result<f64> {
-    Ok(f64::from(people) / all_heard(sockets, people)?.opening_us() * 1e6)
+    Ok(f64::from(people) / all_heard(sockets, people)?.last_us() * 1e6)
 }
 
 impl Scaling {

@@ -185,11 +185,22 @@ impl Stage {
 
     /// Plans a sale.
     pub(crate) fn plan_sale(&self, offer: &Offer) -> anyhow::Result<String> {
-        let Offer { stock, standby, opens_in, hold, asks } = offer;
+        let starts_at = jiff::Timestamp::now() + offer.opens_in;
+        self.plan_sale_at(starts_at, offer)
+    }
+
+    /// Plans so many, which all open at the same moment.
+    pub(crate) fn plan_sales(&self, count: usize, offer: &Offer) -> anyhow::Result<Vec<String>> {
+        let starts_at = jiff::Timestamp::now() + offer.opens_in;
+        (0..count).map(|_| self.plan_sale_at(starts_at, offer)).collect()
+    }
+
+    fn plan_sale_at(&self, starts_at: jiff::Timestamp, offer: &Offer) -> anyhow::Result<String> {
+        let Offer { stock, standby, hold, asks, .. } = offer;
         let (stock, standby) = (stock.to_string(), standby.to_string());
-        let (starts_in, hold) = (format!("{}s", opens_in.as_secs()), format!("{}s", hold.as_secs()));
+        let (starts_at, hold) = (starts_at.to_string(), format!("{}s", hold.as_secs()));
         let mut create = vec!["sale", "create", "--title", "Console", "--price", "199.00", "--lasts", "1h"];
-        create.extend(["--stock", &stock, "--standby", &standby, "--starts-in", &starts_in, "--hold", &hold]);
+        create.extend(["--stock", &stock, "--standby", &standby, "--starts-at", &starts_at, "--hold", &hold]);
         if *asks {
             create.extend(["--question", "What is sold here?", "--choices", "A lamp;A console;A chair"]);
             create.extend(["--answer", ANSWER]);

@@ -3,6 +3,9 @@
 //!
 //! A question is to watch the sale once more, of somebody signed in: it goes through the whole server and is acknowledged.
 //! Its time counts from the moment at which it was due. Those who ask and those who storm are different processes.
+//!
+//! The peers have the same crowd and the same storm on as many processes as this site has push processes. What they do not
+//! take in, or lose, is what they are compared by, and no error.
 
 use std::fmt;
 use std::fs;
@@ -14,7 +17,8 @@ use serde::Serialize;
 
 use crate::Common;
 use crate::generator::{Crowd, QuestionsSecond, Sockets};
-use crate::opening::require_memory;
+use crate::opening::{PEER_CONNECT_RATE_MAX, require_memory};
+use crate::peers::{Peer, PeerKind};
 use crate::report::{Report, verdict};
 use crate::spread::Spread;
 use crate::stage::{Needs, Offer, Stage};
@@ -45,6 +49,9 @@ pub(crate) struct Options {
     /// Questions a second, of all who are connected before together
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
     ask_rate: u32,
+    /// Leave the peers out
+    #[arg(long)]
+    no_peers: bool,
 }
 
 /// What all runs gave.
@@ -54,7 +61,14 @@ pub(crate) struct Storm {
     newcomers: u32,
     within_s: u32,
     processes: usize,
-    /// From the first newcomer to the last, each watching the sale.
+    /// This project's first.
+    servers: Vec<Server>,
+}
+
+#[derive(Debug, Serialize)]
+struct Server {
+    name: &'static str,
+    /// From the first newcomer to the last who connected, each watching the sale.
     took_s: Spread,
     /// Refused or failed.
     not_connected: Spread,
@@ -82,36 +96,56 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Storm> {
     let all = connected + newcomers;
     require_memory(all)?;
     let stage = Stage::set(&Needs::of(all)?)?;
-    let mut runs = Vec::new();
+    let kinds = if options.no_peers { &[][..] } else { &PeerKind::LIBRARIES };
+    let processes = stage.push_processes().len();
+    let size = Size { connected, newcomers, rate: newcomers / within_s, ask_rate: options.ask_rate };
+    let names = std::iter::once("miaosha").chain(kinds.iter().map(|kind| kind.name()));
+    let mut servers: Vec<(&str, Vec<Run>)> = names.map(|name| (name, Vec::new())).collect();
     for number in 1..=options.common.runs() {
         eprintln!("crowd: storm, run {number}");
-        runs.push(storm(&stage, connected, newcomers, newcomers / within_s, options.ask_rate)?);
+        servers[0].1.push(storm_ours(&stage, &size)?);
+        for (kind, (_, runs)) in kinds.iter().zip(&mut servers[1..]) {
+            runs.push(storm_peers(&stage, *kind, processes, &size).with_context(|| kind.name())?);
+        }
     }
-    let of = |figure: fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
-    let waits = |of_run: fn(&Run) -> &[QuestionsSecond]| {
-        let figure =
-            |figure: fn(&[QuestionsSecond]) -> f64| Spread::of(runs.iter().map(|run| figure(of_run(run))));
-        Waits { median_ms: figure(median_ms), worst_p99_ms: figure(worst_p99_ms), max_ms: figure(max_ms) }
-    };
-    Ok(Storm {
-        connected,
-        newcomers,
-        within_s,
-        processes: stage.push_processes().len(),
-        took_s: of(|run| run.took_s),
-        not_connected: of(|run| run.not_connected),
-        before: waits(|run| &run.before),
-        during: waits(|run| &run.during),
-        unanswered: runs
-            .iter()
-            .flat_map(|run| run.before.iter().chain(&run.during))
-            .map(|of| of.unanswered)
-            .sum(),
-        lost: runs.iter().map(|run| run.lost).sum(),
-    })
+    let servers = servers.into_iter().map(|(name, runs)| Server::of(name, &runs)).collect();
+    Ok(Storm { connected, newcomers, within_s, processes, servers })
+}
+
+impl Server {
+    fn of(name: &'static str, runs: &[Run]) -> Self {
+        let of = |figure: fn(&Run) -> f64| Spread::of(runs.iter().map(figure));
+        let waits = |of_run: fn(&Run) -> &[QuestionsSecond]| {
+            let figure = |figure: fn(&[QuestionsSecond]) -> f64| {
+                Spread::of(runs.iter().map(|run| figure(of_run(run))))
+            };
+            Waits { median_ms: figure(median_ms), worst_p99_ms: figure(worst_p99_ms), max_ms: figure(max_ms) }
+        };
+        let questions = runs.iter().flat_map(|run| run.before.iter().chain(&run.during));
+        Self {
+            name,
+            took_s: of(|run| run.took_s),
+            not_connected: of(|run| run.not_connected),
+            before: waits(|run| &run.before),
+            during: waits(|run| &run.during),
+            unanswered: questions.map(|of| of.unanswered).sum(),
+            lost: runs.iter().map(|run| run.lost).sum(),
+        }
+    }
+}
+
+/// How many, and how fast.
+struct Size {
+    connected: u32,
+    newcomers: u32,
+    /// Newcomers a second.
+    rate: u32,
+    ask_rate: u32,
 }
 
 struct Run {
+    /// Before the storm.
+    connected: u64,
     took_s: f64,
     not_connected: f64,
     lost: u64,
@@ -119,24 +153,45 @@ struct Run {
     during: Vec<QuestionsSecond>,
 }
 
-fn storm(stage: &Stage, connected: u32, newcomers: u32, rate: u32, ask_rate: u32) -> anyhow::Result<Run> {
+fn storm_ours(stage: &Stage, size: &Size) -> anyhow::Result<Run> {
     let sale = stage.plan_sale(&Offer::to_hear_of(Duration::from_hours(1)))?;
-    let (urls, tokens) = (stage.push_urls(), stage.tokens());
+    let run = storm(stage, &stage.push_urls(), stage.is_pinned(), sale, CONNECT_RATE, size)?;
+    ensure!(run.connected == u64::from(size.connected), "not all connected before the storm");
+    Ok(run)
+}
+
+fn storm_peers(stage: &Stage, kind: PeerKind, processes: usize, size: &Size) -> anyhow::Result<Run> {
+    let peers: Vec<Peer> = (0..processes).map(|_| Peer::start(kind)).collect::<anyhow::Result<_>>()?;
+    let urls: Vec<String> = peers.iter().map(Peer::url).collect();
+    storm(stage, &urls, false, "1".to_owned(), PEER_CONNECT_RATE_MAX, size)
+}
+
+/// People of `stage` storm the servers at `urls`, after others connected at `calm_rate`.
+fn storm(
+    stage: &Stage,
+    urls: &[String],
+    pin: bool,
+    sale: String,
+    calm_rate: u32,
+    size: &Size,
+) -> anyhow::Result<Run> {
+    let Size { connected, newcomers, rate, ask_rate } = *size;
+    let tokens = stage.tokens();
     let newcomers_tokens = stage.directory().join("newcomers");
     let all = fs::read_to_string(&tokens)?;
     let start = all.match_indices('\n').nth(connected as usize - 1).context("too few tokens")?.0 + 1;
     fs::write(&newcomers_tokens, &all[start..])?;
     drop(all);
 
-    let connecting = Duration::from_secs((connected / CONNECT_RATE).into());
+    let connecting = Duration::from_secs((connected / calm_rate).into());
     let coming = Duration::from_secs_f64(f64::from(newcomers) / f64::from(rate));
     let crowd = Crowd {
-        urls: &urls,
-        pin: stage.is_pinned(),
-        sale: &sale,
+        urls,
+        pin,
+        sales: &[sale],
         tokens: &tokens,
         count: connected,
-        rate: CONNECT_RATE,
+        rate: calm_rate,
         hold: CALM * 3 + coming * 2,
         servers: &[],
         ask_rate: Some(ask_rate),
@@ -153,7 +208,6 @@ fn storm(stage: &Stage, connected: u32, newcomers: u32, rate: u32, ask_rate: u32
     std::thread::sleep(connecting + CALM + CALM / 2);
     let newcomers_report = comers.hold()?;
     let report: Sockets = running.finish()?;
-    ensure!(report.counts.connected == u64::from(connected), "not all connected before the storm");
 
     let began_us = newcomers_report.started_us.context("no newcomer")?;
     let ended_us = newcomers_report.connected_us.context("no newcomer connected")?;
@@ -167,6 +221,7 @@ fn storm(stage: &Stage, connected: u32, newcomers: u32, rate: u32, ask_rate: u32
     let during = between(second(began_us), second(ended_us));
     ensure!(!before.is_empty() && !during.is_empty(), "there were no questions to compare");
     Ok(Run {
+        connected: report.counts.connected,
         took_s: Duration::from_micros(ended_us.abs_diff(began_us)).as_secs_f64(),
         not_connected: f64::from(newcomers) - approximate(newcomers_report.counts.connected),
         lost: report.counts.lost.values().sum(),
@@ -195,25 +250,37 @@ fn max_ms(seconds: &[QuestionsSecond]) -> f64 {
 impl Report for Storm {
     fn reaches_aim(&self) -> bool {
         let within = f64::from(self.within_s) + LATE.as_secs_f64();
-        self.took_s.median <= within
-            && self.not_connected.max <= 0.0
-            && self.unanswered == 0
-            && self.lost == 0
-            && self.during.max_ms.median < STARVED_MS
+        let Server { took_s, not_connected, during, unanswered, lost, .. } = &self.servers[0];
+        took_s.median <= within
+            && not_connected.max <= 0.0
+            && *unanswered == 0
+            && *lost == 0
+            && during.max_ms.median < STARVED_MS
     }
 }
 
 impl fmt::Display for Storm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connected, newcomers, within_s, processes, took_s, not_connected, .. } = self;
+        let Self { connected, newcomers, within_s, processes, servers } = self;
         writeln!(
             f,
-            "{newcomers} sockets come within {within_s} s to {processes} push processes that hold {connected}, \
-             which ask questions"
+            "{newcomers} sockets come within {within_s} s to {processes} processes that hold {connected}, which ask questions"
         )?;
-        writeln!(f, "all there      after {took_s:.1} s; not connected: {not_connected:.0}")?;
-        for (name, Waits { median_ms, worst_p99_ms, max_ms }) in
-            [("before", &self.before), ("during", &self.during)]
+        servers.iter().try_for_each(|server| write!(f, "{server}"))?;
+        let within = f64::from(*within_s) + LATE.as_secs_f64();
+        writeln!(
+            f,
+            "aim            all there after {within:.0} s, nobody waits for {STARVED_MS:.0} ms: {}",
+            verdict(self)
+        )
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, took_s, not_connected, before, during, unanswered, lost } = self;
+        writeln!(f, "{name:<14} all there after {took_s:.1} s; not connected: {not_connected:.0}")?;
+        for (name, Waits { median_ms, worst_p99_ms, max_ms }) in [("  before", before), ("  during", during)]
         {
             writeln!(
                 f,
@@ -221,16 +288,6 @@ impl fmt::Display for Storm {
                  {max_ms:.1}"
             )?;
         }
-        writeln!(
-            f,
-            "connected      {} questions without an answer, {} sockets lost",
-            self.unanswered, self.lost
-        )?;
-        writeln!(
-            f,
-            "aim            all there {:.0} s later, nobody waits for {STARVED_MS:.0} ms: {}",
-            f64::from(*within_s) + LATE.as_secs_f64(),
-            verdict(self)
-        )
+        writeln!(f, "  connected    {unanswered} questions without an answer, {lost} sockets lost")
     }
 }

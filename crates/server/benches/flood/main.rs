@@ -26,6 +26,7 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::slice;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -160,7 +161,7 @@ fn measure_flooded(options: &Options, stage: &mut Stage, rate: u32) -> anyhow::R
     let complaints_before = stage.complaints()?.len();
     let generator = Generator::start(&Load {
         base: &stage.base(),
-        sale: &sale,
+        sales: slice::from_ref(&sale),
         tokens: stage.tokens(),
         connections: options.connections,
         // Longer than the measurement, so that what it used can be read while it runs.

@@ -2,8 +2,10 @@
 //! say answered after the broker has confirmed them, on two cores with the broker, Redis and the generator.
 //!
 //! First with nobody who decides, which is the bound of the accepting path, beside a peer that does as little as possible;
-//! what was accepted is counted again in the queue. Then with a consumer and its database on the same cores.
+//! what was accepted is counted again in the queue. The same with ten and a hundred sales at once, whose requests are in no
+//! batch together, while the peer knows of one. Then with a consumer and its database on the same cores.
 
+use std::slice;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -24,6 +26,8 @@ const UNITS: u32 = 1_000_000;
 const TARGET_PER_S: f64 = 100_000.0;
 /// Of the peer.
 const TARGET: f64 = 0.95;
+/// At once; the target is for one.
+const SALES: [u64; 3] = [1, 10, 100];
 /// People who come in a run.
 const PEOPLE: u64 = 500_000;
 /// With a consumer, whose database is slower than the broker.
@@ -42,35 +46,51 @@ impl AcceptedOptions {
 pub(crate) fn measure(options: &AcceptedOptions) -> anyhow::Result<Report> {
     let stage = Stage::set()?;
     let publisher = stage.start("publisher", Place::default())?;
-    let bound = measure_bound(&stage, &publisher, options)?;
+    let mut parts = Vec::new();
+    for sales in SALES {
+        let mut part = measure_bound(&stage, &publisher, sales, options)?;
+        if sales == 1 {
+            part.targets = vec![
+                Target::at_least("accepted/s", TARGET_PER_S, part.series[0].spread.median),
+                Target::at_least("the ratio", TARGET, part.series[2].spread.median).or_before(),
+            ];
+        }
+        parts.push(part);
+    }
     let consumer = stage.start("consumer", Place::default())?;
-    let decided = measure_decided(&stage, &publisher, &consumer, options)?;
-    Ok(Report { figure: "accepted", machine: Machine::here(), parts: vec![bound, decided] })
+    parts.push(measure_decided(&stage, &publisher, &consumer, options)?);
+    Ok(Report { figure: "accepted", machine: Machine::here(), parts })
 }
 
 /// Nobody decides; publisher and peer in turn.
-fn measure_bound(stage: &Stage, publisher: &Node, options: &AcceptedOptions) -> anyhow::Result<Part> {
+fn measure_bound(
+    stage: &Stage,
+    publisher: &Node,
+    sales: u64,
+    options: &AcceptedOptions,
+) -> anyhow::Result<Part> {
     let people = options.people_or(PEOPLE);
     let uri = stage.services.addresses().rabbitmq;
     let peer = Peer::start(&uri)?;
     let processes = [named("publisher", publisher)?, peer.process()];
-    let mut part =
-        Part::of(format!("{people} people a run, each once, {CONNECTIONS} connections; no consumer"));
+    let mut part = Part::of(format!(
+        "{people} people a run, each once, {sales} sales, {CONNECTIONS} connections; no consumer"
+    ));
     let [mut ours, mut theirs, mut ratios, mut our_cpu, mut their_cpu] = [const { Vec::new() }; 5];
     for run in 0..options.common.runs {
-        let sale = open_sale(stage, publisher)?;
-        let accepted = load(stage, &base(publisher), &sale, people, &processes)?;
-        // With the one who found out that the sale is open.
-        let kept = stage.wait_for(queue::take_people(&stage.queue(), &sale, people + 1))?;
-        ensure!(kept == people + 1, "{people} were accepted, and {kept} are in the queue");
-        let by_peer = load(stage, &peer.base, &sale, people, &processes)?;
+        let open = (0..sales).map(|_| open_sale(stage, publisher)).collect::<anyhow::Result<Vec<_>>>()?;
+        let accepted = load(stage, &base(publisher), &open, people, &processes)?;
+        // With those who found out that the sales are open.
+        let kept = stage.wait_for(queue::take_people(&stage.queue(), &open, people + sales))?;
+        ensure!(kept == people + sales, "{people} were accepted, and {kept} are in the queue");
+        let by_peer = load(stage, &peer.base, &open, people, &processes)?;
         let kept = stage.wait_for(peer::take_people(&uri))?;
         ensure!(kept == people, "the peer accepted {people}, and {kept} are in its queue");
 
         part.note_others(accepted.usage.others.max(by_peer.usage.others));
         let (our_rate, their_rate) = (accepted.report.answers_per_s, by_peer.report.answers_per_s);
         eprintln!(
-            "requests: accepted, run {}: {our_rate:.0} and {their_rate:.0}\n{}",
+            "requests: accepted, {sales} sales, run {}: {our_rate:.0} and {their_rate:.0}\n{}",
             run + 1,
             accepted.usage
         );
@@ -86,10 +106,6 @@ fn measure_bound(stage: &Stage, publisher: &Node, options: &AcceptedOptions) -> 
         Series::of("ratio of the two", "", ratios),
         Series::of("publisher", "accepted/CPU-s", our_cpu),
         Series::of("bare hyper", "accepted/CPU-s", their_cpu),
-    ];
-    part.targets = vec![
-        Target::at_least("accepted/s", TARGET_PER_S, part.series[0].spread.median),
-        Target::at_least("the ratio", TARGET, part.series[2].spread.median).or_before(),
     ];
     Ok(part)
 }
@@ -111,7 +127,7 @@ fn measure_decided(
         let before = decisions::count(consumer)?;
         let sale = open_sale(stage, publisher)?;
         let began = Instant::now();
-        let loaded = load(stage, &base(publisher), &sale, people, &processes)?;
+        let loaded = load(stage, &base(publisher), slice::from_ref(&sale), people, &processes)?;
         decisions::wait_for(consumer, before + people + 1, DECIDED_WITHIN)?;
         wait_for_claims(stage, &sale, people + 1)?;
         let took_s = began.elapsed().as_secs_f64();
@@ -140,10 +156,16 @@ fn open_sale(stage: &Stage, publisher: &Node) -> anyhow::Result<String> {
     Ok(sale)
 }
 
-fn load(stage: &Stage, base: &str, sale: &str, people: u64, processes: &[Process]) -> anyhow::Result<Loaded> {
+fn load(
+    stage: &Stage,
+    base: &str,
+    sales: &[String],
+    people: u64,
+    processes: &[Process],
+) -> anyhow::Result<Loaded> {
     let load = Load {
         base,
-        sale,
+        sales,
         tokens: stage.people.tokens(people)?,
         connections: CONNECTIONS,
         pace: Pace::AsAnswered { requests: people },

@@ -22,9 +22,9 @@ const UNDER_WAY: usize = 64;
 /// Far above what a busy broker needs, so that no batch is sent twice.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Takes batches until there were at least `people` of this sale in them, and says how many there were.
-pub(crate) async fn take_people(config: &RabbitConfig, sale: &str, people: u64) -> anyhow::Result<u64> {
-    let sale: SaleId = sale.parse()?;
+/// Takes batches until there were at least `people` of these sales in them, and says how many there were.
+pub(crate) async fn take_people(config: &RabbitConfig, sales: &[String], people: u64) -> anyhow::Result<u64> {
+    let sales = parse(sales)?;
     let rabbit = Rabbit::connect(config, Arc::new(SystemClock)).await?;
     let queue = rabbit.queue();
     let mut taken = 0;
@@ -34,7 +34,7 @@ pub(crate) async fn take_people(config: &RabbitConfig, sale: &str, people: u64) 
             .with_context(|| format!("{taken} people were in the queue, and not {people}"))?
             .context("the queue has ended")?;
         let batch = delivery.batch();
-        if batch.sale == sale {
+        if sales.contains(&batch.sale) {
             taken += batch.asks.len() as u64;
         }
         delivery.ack().await?;
@@ -51,7 +51,7 @@ pub(crate) async fn put_people(
     people: u64,
     batch_len: u64,
 ) -> anyhow::Result<()> {
-    let sales: Vec<SaleId> = sales.iter().map(|sale| sale.parse()).collect::<Result<_, _>>()?;
+    let sales = parse(sales)?;
     ensure!(people.is_multiple_of(batch_len * sales.len() as u64), "batches and sales divide the people");
     let config = RabbitConfig { publish_limit: CONFIRMED_WITHIN, ..config.clone() };
     let rabbit = Rabbit::connect(&config, Arc::new(SystemClock)).await?;
@@ -65,4 +65,8 @@ pub(crate) async fn put_people(
     iter(batches).buffered(UNDER_WAY).try_collect::<()>().await?;
     rabbit.close().await;
     Ok(())
+}
+
+fn parse(sales: &[String]) -> anyhow::Result<Vec<SaleId>> {
+    Ok(sales.iter().map(|sale| sale.parse()).collect::<Result<_, _>>()?)
 }

@@ -1,26 +1,34 @@
-//! Requests of a sale that is full, which is what nearly all of a crowd's requests are: how many of them the publisher
+//! Requests of sales that are full, which is what nearly all of a crowd's requests are: how many of them the publisher
 //! answers in a second of processor time, beside Nginx, which answers the same bytes with a fixed text.
 //!
-//! Both on one core, in turn; the generator and all else on the other. Each request has its person's own token, whose
+//! Of one sale and crowds of several sizes, and of many sales at once. Both on one core, in turn; the generator and all else on the other. Each request has its person's own token, whose
 //! signature the publisher checks and Nginx does not.
 
-use miaosha_testkit::services::{Nginx, Place};
+use miaosha_testkit::services::{Node, Place};
 
 use crate::generator::{Load, Pace};
 use crate::machine::Machine;
 use crate::report::{Part, Report, Target};
 use crate::spread::Series;
-use crate::stage::{Loaded, Stage, base, named};
+use crate::stage::{self, Loaded, Stage, base, named};
 use crate::usage::{Process, approximate, bind_to};
 use crate::{MEASURED_CORE, OTHER_CORE, Options};
 
 const CONNECTIONS: u32 = 64;
+/// Units of all sales together, and as many places in standby.
 const STOCK: u32 = 100;
 /// Of Nginx.
 const TARGET: f64 = 0.85;
-/// People who come, and requests in a run; with fewer people than requests, in rounds.
-const CROWDS: [(u64, u64); 3] = [(20_000, 400_000), (100_000, 400_000), (1_000_000, 1_000_000)];
-const QUICK_CROWDS: [(u64, u64); 3] = [(2_000, 20_000), (10_000, 20_000), (20_000, 20_000)];
+/// Sales, people who are divided among them, and requests in a run; with fewer people than requests, in rounds.
+const CROWDS: [(u32, u64, u64); 5] = [
+    (1, 20_000, 400_000),
+    (1, 100_000, 400_000),
+    (1, 1_000_000, 1_000_000),
+    (10, 100_000, 400_000),
+    (100, 100_000, 400_000),
+];
+const QUICK_CROWDS: [(u32, u64, u64); 4] =
+    [(1, 2_000, 20_000), (1, 20_000, 20_000), (10, 2_000, 20_000), (100, 2_000, 20_000)];
 
 /// Measures all crowds.
 pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
@@ -28,21 +36,31 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
     let stage = Stage::set()?;
     let consumer = stage.start("consumer", Place::default())?;
     let publisher = stage.start("publisher", Place::on(MEASURED_CORE))?;
-    let nginx = Nginx::start_answering(r#"{"status":"sold_out"}"#, Place::on(MEASURED_CORE))?;
-    let sale = stage.plan_sale(STOCK, STOCK)?;
-    stage.ask_until(&publisher, &sale, "sold_out")?;
+    let nginx = stage::start_nginx(Place::on(MEASURED_CORE))?;
 
     let processes = [named("publisher", &publisher)?, named("nginx", &nginx)?, named("consumer", &consumer)?];
     let sides =
         [Side { name: "publisher", base: base(&publisher) }, Side { name: "nginx", base: base(&nginx) }];
-    let crowds = if options.quick { QUICK_CROWDS } else { CROWDS };
-    let parts = crowds.iter().map(|(people, requests)| {
-        let crowd =
-            Crowd { stage: &stage, processes: &processes, sale: &sale, people: *people, requests: *requests };
-        crowd.measure(&sides, options.runs)
-    });
-    let parts = parts.collect::<anyhow::Result<_>>()?;
+    let crowds = if options.quick { &QUICK_CROWDS[..] } else { &CROWDS };
+    let mut sales = Vec::new();
+    let mut parts = Vec::new();
+    for &(sales_len, people, requests) in crowds {
+        if sales.len() != sales_len as usize {
+            sales = full_sales(&stage, &publisher, sales_len)?;
+        }
+        let crowd = Crowd { stage: &stage, processes: &processes, sales: &sales, people, requests };
+        parts.push(crowd.measure(&sides, options.runs)?);
+    }
     Ok(Report { figure: "refused", machine: Machine::here(), parts })
+}
+
+/// So many sales, of which `publisher` knows that they are full.
+fn full_sales(stage: &Stage, publisher: &Node, len: u32) -> anyhow::Result<Vec<String>> {
+    let stock = STOCK / len;
+    let sales: Vec<String> =
+        (0..len).map(|_| stage.plan_sale(stock, stock)).collect::<anyhow::Result<_>>()?;
+    sales.iter().try_for_each(|sale| stage.ask_until(publisher, sale, "sold_out"))?;
+    Ok(sales)
 }
 
 /// Who answers.
@@ -54,22 +72,24 @@ struct Side {
 struct Crowd<'a> {
     stage: &'a Stage,
     processes: &'a [Process],
-    sale: &'a str,
+    sales: &'a [String],
     people: u64,
     requests: u64,
 }
 
 impl Crowd<'_> {
     fn measure(&self, sides: &[Side; 2], runs: u32) -> anyhow::Result<Part> {
-        let Self { people, requests, .. } = self;
+        let Self { sales, people, requests, .. } = self;
         let mut part = Part::of(format!(
-            "{people} people, {requests} requests a run, {CONNECTIONS} connections, closed loop"
+            "{people} people, {} sales, {requests} requests a run, {CONNECTIONS} connections, closed loop",
+            sales.len()
         ));
         let [mut publisher, mut nginx, mut ratios, mut answers] = [const { Vec::new() }; 4];
         for run in 0..runs {
             let [ours, theirs] = [self.run(&sides[0], &mut part)?, self.run(&sides[1], &mut part)?];
             eprintln!(
-                "requests: refused, {people} people, run {}: {:.0} and {:.0}",
+                "requests: refused, {people} people, {} sales, run {}: {:.0} and {:.0}",
+                sales.len(),
                 run + 1,
                 ours.0,
                 theirs.0
@@ -94,7 +114,7 @@ impl Crowd<'_> {
     fn run(&self, side: &Side, part: &mut Part) -> anyhow::Result<(f64, f64)> {
         let load = Load {
             base: &side.base,
-            sale: self.sale,
+            sales: self.sales,
             tokens: self.stage.people.tokens(self.people)?,
             connections: CONNECTIONS,
             pace: Pace::AsAnswered { requests: self.requests },

@@ -3,17 +3,18 @@
 //! Upwards: one publisher in 0.5 to 4 GiB, on one core and on two. On two it shares the second core with the generator and
 //! all else, of which this machine has no more. Outwards: one to eight publishers, each held to a tenth of a core, so that
 //! all of them together are less than the core that they run on; each has a generator of its own on the other core, as a
-//! load balancer would cost more than what it balances. All requests are of a sale that is full.
+//! load balancer would cost more than what it balances. All requests are of a sale that is full. Nginx, which answers the same
+//! requests with a fixed text, is measured beside the smallest of both.
 
-use miaosha_testkit::services::{Node, Place};
+use miaosha_testkit::services::{Node, Place, Service};
 
 use crate::control_group::{ControlGroup, Limits};
 use crate::generator::{Generator, Load, Pace};
 use crate::machine::Machine;
 use crate::report::{Part, Report};
 use crate::spread::Series;
-use crate::stage::{Loaded, Stage, base, named};
-use crate::usage::{Reading, approximate, bind_to};
+use crate::stage::{self, Loaded, Stage, base, named};
+use crate::usage::{Process, Reading, approximate, bind_to};
 use crate::{MEASURED_CORE, OTHER_CORE, Options};
 
 const CONNECTIONS: u32 = 64;
@@ -39,16 +40,28 @@ pub(crate) fn measure(options: &Options) -> anyhow::Result<Report> {
     bind_to(OTHER_CORE)?;
     let stage = Stage::set()?;
     let consumer = stage.start("consumer", Place::default())?;
-    let sale = stage.plan_sale(STOCK, STOCK)?;
-    let scene = Scene { stage: &stage, consumer: &consumer, sale: &sale, options };
+    let sales = [stage.plan_sale(STOCK, STOCK)?];
+    let scene = Scene { stage: &stage, consumer: &consumer, sales: &sales, options };
     let parts = vec![scene.measure_upwards()?, scene.measure_outwards()?];
     Ok(Report { figure: "scaling", machine: Machine::here(), parts })
+}
+
+/// Who answers.
+struct Server {
+    process: Process,
+    base: String,
+}
+
+impl Server {
+    fn of(name: &'static str, service: &impl Service) -> anyhow::Result<Self> {
+        Ok(Self { process: named(name, service)?, base: base(service) })
+    }
 }
 
 struct Scene<'a> {
     stage: &'a Stage,
     consumer: &'a Node,
-    sale: &'a str,
+    sales: &'a [String],
     options: &'a Options,
 }
 
@@ -58,28 +71,35 @@ impl Scene<'_> {
         let mut part = Part::of(format!(
             "one publisher: {requests} requests a run of {PEOPLE} people, {CONNECTIONS} connections, closed loop"
         ));
+        let nginx = stage::start_nginx(Place::on(MEASURED_CORE))?;
+        self.ask(&Server::of("nginx", &nginx)?, "nginx, return 200, 1 core", requests, &mut part)?;
         for cores in CORES {
             for mib in MEMORY_MIB {
                 let limits = Limits { memory_bytes: Some(mib << 20), ..Limits::default() };
                 let group = ControlGroup::new(&format!("{mib}"), limits)?;
                 let publisher = self.start(&group, cores)?;
-                let processes = [named("publisher", &publisher)?, named("consumer", self.consumer)?];
-                let base = base(&publisher);
-                let [mut per_s, mut per_cpu_s] = [const { Vec::new() }; 2];
-                for _ in 0..self.options.runs {
-                    let load = self.load(&base, CONNECTIONS, requests, 0)?;
-                    let Loaded { report, usage } = self.stage.load(&load, &processes)?;
-                    report.require_all("sold_out")?;
-                    part.note_others(usage.others);
-                    per_s.push(report.answers_per_s);
-                    per_cpu_s.push(approximate(requests) / usage.cpu_s("publisher"));
-                }
                 let name = format!("{} cores, {mib} MiB", cores.len());
-                part.series.push(Series::of(name.clone(), "requests/s", per_s));
-                part.series.push(Series::of(name, "requests/CPU-s", per_cpu_s));
+                self.ask(&Server::of("publisher", &publisher)?, &name, requests, &mut part)?;
             }
         }
         Ok(part)
+    }
+
+    /// How many requests one server answers, as fast as it does.
+    fn ask(&self, server: &Server, name: &str, requests: u64, part: &mut Part) -> anyhow::Result<()> {
+        let processes = [server.process, named("consumer", self.consumer)?];
+        let [mut per_s, mut per_cpu_s] = [const { Vec::new() }; 2];
+        for _ in 0..self.options.runs {
+            let load = self.load(&server.base, CONNECTIONS, requests, 0)?;
+            let Loaded { report, usage } = self.stage.load(&load, &processes)?;
+            report.require_all("sold_out")?;
+            part.note_others(usage.others);
+            per_s.push(report.answers_per_s);
+            per_cpu_s.push(approximate(requests) / usage.cpu_s(server.process.name));
+        }
+        part.series.push(Series::of(name, "requests/s", per_s));
+        part.series.push(Series::of(name, "requests/CPU-s", per_cpu_s));
+        Ok(())
     }
 
     fn measure_outwards(&self) -> anyhow::Result<Part> {
@@ -87,17 +107,25 @@ impl Scene<'_> {
         let mut part = Part::of(format!(
             "publishers of a tenth of a core: {requests} requests a run to each, {CONNECTIONS_OF_EACH} connections to each"
         ));
+        let limits = Limits { core_thousandths: Some(CORE_THOUSANDTHS), ..Limits::default() };
+        let peer_group = ControlGroup::new("nginx", limits)?;
+        let place =
+            Place { cores: CORES[0].to_vec(), groups: vec![peer_group.entrances()], ..Place::default() };
+        let nginx = stage::start_nginx(place)?;
+        let nginx = [Server::of("nginx", &nginx)?];
+        let answered = (0..self.options.runs).map(|_| self.flood(&nginx, requests, &mut part));
+        let answered = answered.collect::<anyhow::Result<_>>()?;
+        part.series.push(Series::of("one nginx, return 200", "requests/s", answered));
         let mut alone = None;
         for instances in INSTANCES {
-            let limits = Limits { core_thousandths: Some(CORE_THOUSANDTHS), ..Limits::default() };
             let groups = (0..instances).map(|number| ControlGroup::new(&format!("{number}"), limits));
             let groups: Vec<_> = groups.collect::<anyhow::Result<_>>()?;
             let publishers = groups.iter().map(|group| self.start(group, CORES[0]));
             let publishers: Vec<_> = publishers.collect::<anyhow::Result<_>>()?;
-            let mut per_s = Vec::new();
-            for _ in 0..self.options.runs {
-                per_s.push(self.flood(&publishers, requests, &mut part)?);
-            }
+            let servers = publishers.iter().map(|publisher| Server::of("publisher", publisher));
+            let servers: Vec<_> = servers.collect::<anyhow::Result<_>>()?;
+            let per_s = (0..self.options.runs).map(|_| self.flood(&servers, requests, &mut part));
+            let per_s = per_s.collect::<anyhow::Result<_>>()?;
             let series = Series::of(format!("{instances} publishers"), "requests/s", per_s);
             let alone = *alone.get_or_insert(series.spread.median);
             part.notes.push(format!(
@@ -109,14 +137,13 @@ impl Scene<'_> {
         Ok(part)
     }
 
-    /// Requests a second of all publishers together.
-    fn flood(&self, publishers: &[Node], requests: u64, part: &mut Part) -> anyhow::Result<f64> {
-        let named = publishers.iter().map(|publisher| named("publisher", publisher));
-        let mut processes: Vec<_> = named.collect::<anyhow::Result<_>>()?;
+    /// Requests a second of all servers together.
+    fn flood(&self, servers: &[Server], requests: u64, part: &mut Part) -> anyhow::Result<f64> {
+        let mut processes: Vec<_> = servers.iter().map(|server| server.process).collect();
         processes.extend(self.stage.processes());
         let before = Reading::take(&processes)?;
-        let generators = publishers.iter().enumerate().map(|(number, publisher)| {
-            Generator::start(&self.load(&base(publisher), CONNECTIONS_OF_EACH, requests, number)?)
+        let generators = servers.iter().enumerate().map(|(number, server)| {
+            Generator::start(&self.load(&server.base, CONNECTIONS_OF_EACH, requests, number)?)
         });
         let generators: Vec<_> = generators.collect::<anyhow::Result<_>>()?;
         let mut per_s = 0.0;
@@ -127,7 +154,7 @@ impl Scene<'_> {
         }
         let usage = Reading::take(&processes)?.since(&before);
         part.note_others(usage.others);
-        eprintln!("requests: scaling, {} publishers: {per_s:.0}/s\n{usage}", publishers.len());
+        eprintln!("requests: scaling, {} servers: {per_s:.0}/s\n{usage}", servers.len());
         Ok(per_s)
     }
 
@@ -135,7 +162,7 @@ impl Scene<'_> {
     fn start(&self, group: &ControlGroup, cores: &[u16]) -> anyhow::Result<Node> {
         let place = Place { cores: cores.to_vec(), groups: vec![group.entrances()], ..Place::default() };
         let publisher = self.stage.start("publisher", place)?;
-        self.stage.ask_until(&publisher, self.sale, "sold_out")?;
+        self.stage.ask_until(&publisher, &self.sales[0], "sold_out")?;
         Ok(publisher)
     }
 
@@ -149,7 +176,7 @@ impl Scene<'_> {
     ) -> anyhow::Result<Load<'a>> {
         Ok(Load {
             base,
-            sale: self.sale,
+            sales: self.sales,
             tokens: self.stage.people.tokens(PEOPLE)?,
             connections,
             pace: Pace::AsAnswered { requests },

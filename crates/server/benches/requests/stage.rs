@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use miaosha_distributed::rabbitmq::RabbitConfig;
-use miaosha_testkit::services::{Node, PATIENCE, Place, Service, Services, SitePlan};
+use miaosha_testkit::services::{Nginx, Node, PATIENCE, Place, Service, Services, SitePlan};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -172,6 +172,11 @@ impl LoadReport {
         );
         Ok(())
     }
+}
+
+/// Nginx, which answers every request as a publisher does whose sale is full, and looks at none.
+pub(crate) fn start_nginx(place: Place) -> anyhow::Result<Nginx> {
+    Nginx::start_answering(r#"{"status":"sold_out"}"#, place)
 }
 
 /// Where a process of the site is reached.

@@ -17,8 +17,8 @@ use crate::usage::Process;
 pub(crate) struct Load<'a> {
     /// Where the site is.
     pub(crate) base: &'a str,
-    /// Must be open.
-    pub(crate) sale: &'a str,
+    /// Must be open; people are divided among them.
+    pub(crate) sales: &'a [String],
     /// Session tokens, one a line; used in rounds.
     pub(crate) tokens: PathBuf,
     /// Also the most requests in flight.
@@ -98,7 +98,8 @@ impl Generator {
         if let Some(core) = load.core {
             command.args(["taskset", "--cpu-list", &core.to_string()]);
         }
-        command.arg(binary()?).arg("buy").args(["--url", load.base, "--sale", load.sale]);
+        command.arg(binary()?).arg("buy").args(["--url", load.base]);
+        command.args(load.sales.iter().flat_map(|sale| ["--sale", sale]));
         command.arg("--tokens").arg(&load.tokens).args(["--connections", &load.connections.to_string()]);
         let span = match load.pace {
             Pace::ByTheClock { rate, span } => {
